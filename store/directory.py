@@ -4,47 +4,74 @@ The daemon holds one `Directory` at a time; a change is a new one, swapped in by
 Every field is what `sluice apply` reads, with its default; ids are given by the store and never reused.
 """
 
+from typing import Annotated, Literal
+
 import msgspec
+
+Review = Literal["inherit", "trust", "review"]
+CountOrOff = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Octet = Annotated[int, msgspec.Meta(ge=-1, le=255)]  # -1: not set
+Seconds = Annotated[float, msgspec.Meta(ge=0.01, le=86_400)]
+Tag16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 
 
 class Group(msgspec.Struct, frozen=True):
     id: int
     path: str  # "总公司/福建分公司"
     parent: int = 0
-    granted: int = 0  # parts
+    granted: CountOrOff = 0  # parts
     unlimited: bool = False  # root groups only
-    review: str = "inherit"  # trust | review | inherit
+    review: Review = "inherit"
 
 
 class User(msgspec.Struct, frozen=True):
     id: int
     login: str
     group: int
-    limit: int = 0  # parts that this user may use
-    review: str = "inherit"
-    state: str = "active"  # active | disabled | deleted
+    limit: CountOrOff = 0  # parts that this user may use
+    review: Review = "inherit"
+    state: Literal["active", "disabled", "deleted"] = "active"
+    role: Literal["user", "admin"] = "user"
 
 
 class Account(msgspec.Struct, frozen=True):
-    """An SMPP login of a user."""
+    """A credential of a user, with its rules: an SMPP login, or what the user's API keys send as.
+
+    Without a password_hash nobody can bind with it. API keys that name no account share one of that kind,
+    whose system_id is `api:LOGIN`.
+    """
 
     id: int
     user: int
     system_id: str
     password_hash: str
-    binds: int = 10
-    window: int = 1000  # unanswered submit_sm a bind before RTHROTTLED
-    rate: int = 0  # parts per second, 0 = no limit
-    burst: int = 0  # parts at once, 0 = one second of rate
+    binds: CountOrOff = 10
+    window: Positive = 1000  # unanswered submit_sm a bind before RTHROTTLED
+    rate: CountOrOff = 0  # parts per second, 0 = no limit
+    burst: CountOrOff = 0  # parts at once, 0 = one second of rate
     allow: tuple[str, ...] = ()  # CIDR; empty = from anywhere
     senders: tuple[str, ...] = ()  # exact, or a prefix ending in *; empty = any
     default_sender: str = ""
     sms_type: str = "api"
     trusted: bool = True  # False: a word or group that asks for review refuses the message
-    receipts: str = "message"  # message | part: for a submit_sm that the gateway split
-    priority: int = 1  # lane of messages with priority_flag 0
+    receipts: Literal["message", "part"] = "message"  # for a submit_sm that the gateway split
+    priority: Annotated[int, msgspec.Meta(ge=0, le=3)] = 1  # lane of messages with priority_flag 0
     certificate: str = ""  # SHA-256 fingerprint a client certificate must have
-    state: str = "active"  # active | disabled
+    state: Literal["active", "disabled"] = "active"
+
+    def __repr__(self) -> str:
+        """The account without its password hash."""
+        return f"Account(id={self.id}, user={self.user}, system_id={self.system_id!r})"
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key of the HTTP API: whoever shows it sends as `account`."""
+
+    id: int
+    account: int
+    hint: str  # its first characters, to tell keys apart
+    state: Literal["active", "disabled"] = "active"
 
 
 class Carrier(msgspec.Struct, frozen=True):
@@ -53,46 +80,48 @@ class Carrier(msgspec.Struct, frozen=True):
     id: int
     name: str
     host: str = ""
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
     system_id: str = ""
     password: str = msgspec.field(default="")
     system_type: str = ""
-    mode: str = "client"  # client | outbind | bound-in
-    bind: str = "transceiver"  # transmitter | receiver | transceiver | pair (a transmitter and a receiver)
-    binds: int = 1
-    window: int = 100
-    rate: int = 0
-    message_id: str = "auto"  # auto | same | dec | hex | hex-response-dec-receipt | dec-response-hex-receipt
-    interface_version: int = 0x34
+    mode: Literal["client", "outbind", "bound-in"] = "client"
+    bind: Literal["transmitter", "receiver", "transceiver", "pair"] = "transceiver"  # pair: one of each
+    binds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1  # parallel sessions
+    window: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100  # unanswered submit_sm per bind
+    rate: CountOrOff = 0  # parts per second over the carrier, 0 = no limit
+    message_id: Literal[
+        "auto", "same", "dec", "hex", "hex-response-dec-receipt", "dec-response-hex-receipt"
+    ] = "auto"
+    interface_version: Literal[0x33, 0x34, 0x50] = 0x34
     address_range: str = ""
     tls: bool = False
     tls_ca: str = ""  # file; "" = the system's
     tls_certificate: str = ""
     tls_key: str = ""
     tls_server_name: str = ""  # "" = host
-    on_unknown: str = "resend"  # resend | hold | fail
-    alphabet: str = "gsm"  # data_coding 0: gsm | latin1 | ascii | gsm-packed
-    gsm_data_coding: int = 0  # send GSM text as 0, 1, 3 or 0xF1
-    source_ton: int = -1  # -1: as given, by the shape of the address
-    source_npi: int = -1
-    dest_ton: int = -1
-    dest_npi: int = -1
+    on_unknown: Literal["resend", "hold", "fail"] = "resend"
+    alphabet: Literal["gsm", "latin1", "ascii", "gsm-packed"] = "gsm"  # what data_coding 0 means there
+    gsm_data_coding: Literal[0, 1, 3, 0xF1] = 0  # send GSM text as 0, 1, 3 or 0xF1
+    source_ton: Octet = -1  # -1: as given, by the shape of the address
+    source_npi: Octet = -1
+    dest_ton: Octet = -1
+    dest_npi: Octet = -1
     default_sender: str = ""
-    validity_s_max: int = 0  # 0 = no clamp
-    validity_form: str = "relative"  # relative | absolute | none
-    split: str = "udh8"  # udh8 | udh16 | sar | payload
-    receipts: str = "always"  # always | asked | never: what we ask the carrier for
-    tlv_drop: tuple[int, ...] = ()
-    tlv_add: tuple[tuple[int, str], ...] = ()  # (tag, value in hex)
-    mo_as: str = "deliver_sm"  # bound-in carriers: deliver_sm | submit_sm
+    validity_s_max: CountOrOff = 0  # 0 = no clamp
+    validity_form: Literal["relative", "absolute", "none"] = "relative"
+    split: Literal["udh8", "udh16", "sar", "payload"] = "udh8"
+    receipts: Literal["always", "asked", "never"] = "always"  # what we ask the carrier for
+    tlv_drop: tuple[Tag16, ...] = ()
+    tlv_add: tuple[tuple[Tag16, str], ...] = ()  # (tag, value in hex)
+    mo_as: Literal["deliver_sm", "submit_sm"] = "deliver_sm"  # bound-in carriers
     receipt_by_text: bool = False  # read receipts that have no esm_class bit and no TLV
-    enquire_link_s: float = 30.0
-    response_timeout_s: float = 60.0
-    reconnect_s_min: float = 1.0
-    reconnect_s_max: float = 60.0
-    retry_statuses: tuple[int, ...] = ()  # beside 08 14 58
+    enquire_link_s: Seconds = 30.0
+    response_timeout_s: Seconds = 60.0
+    reconnect_s_min: Seconds = 1.0
+    reconnect_s_max: Seconds = 60.0
+    retry_statuses: tuple[Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)], ...] = ()  # beside 08 14 58
     allow: tuple[str, ...] = ()  # bound-in and outbind: CIDR that may connect
-    state: str = "active"  # active | paused
+    state: Literal["active", "paused"] = "active"
 
     def __repr__(self) -> str:
         """The carrier without its password."""
@@ -103,8 +132,8 @@ class Route(msgspec.Struct, frozen=True):
     id: int
     prefix: str = ""  # digits; the longest match wins
     carriers: tuple[int, ...] = ()  # carrier ids, in order
-    weights: tuple[int, ...] = ()  # for balance; empty = equal
-    policy: str = "failover"  # failover | balance
+    weights: tuple[Positive, ...] = ()  # for balance; empty = equal
+    policy: Literal["failover", "balance"] = "failover"
     sms_type: str = ""  # "" = any
     account: int = 0  # 0 = any
 
@@ -119,14 +148,16 @@ class Number(msgspec.Struct, frozen=True):
 
 class Word(msgspec.Struct, frozen=True):
     text: str
-    action: str = "mask"  # mask | review | reject
+    action: Literal["mask", "review", "reject"] = "mask"
     substring: bool = False  # Latin and digit words match whole words unless set
+    category: str = ""
+    note: str = ""
 
 
 class BlacklistScope(msgspec.Struct, frozen=True):
     """One list's key: `global`, `group:PATH` or `type:NAME`, resolved to ids where it has one."""
 
-    kind: str  # global | group | type
+    kind: Literal["global", "group", "type"]
     key: int | str = 0  # group id, or SMS type name
 
 
@@ -141,3 +172,4 @@ class Directory(msgspec.Struct, frozen=True):
     routes: dict[int, Route] = {}
     numbers: dict[int, Number] = {}
     sms_types: dict[str, int] = {}  # name -> number stored with each part
+    api_keys: dict[bytes, ApiKey] = {}  # SHA-256 of the key -> the key

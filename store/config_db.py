@@ -1,0 +1,198 @@
+"""`config.db`: who may send, through whom, under which rules. One writer, many short readers.
+
+Every write is one `BEGIN IMMEDIATE` transaction on one connection, durable with synchronous=FULL, with its
+audit row in it. Readers are separate `mode=ro` connections, opened for one call. The daemon reads whole
+values (`directory()`, `words()`, `blacklists()`) at start and after each change, never a row at a time.
+
+The calls block on the disk: from the event loop, call them in a worker thread.
+"""
+
+import os
+import sqlite3
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+
+import msgspec
+from sqlite_utils import Database
+
+from store import audit, config_read
+from store.config_schema import config_migrations
+from store.directory import BlacklistScope, Directory, Word
+from store.files import StoreError, make_data_directory, open_private
+from store.secrets import Sealer
+
+FILE = "config.db"
+BUSY_TIMEOUT_MS = 5000
+
+
+class Writing:
+    """One write transaction in progress: SQL, who does it, when, and the audit log beside it."""
+
+    def __init__(self, connection: sqlite3.Connection, sealer: Sealer, actor: str, at: int) -> None:
+        self.connection = connection
+        self.sealer = sealer
+        self.actor = actor
+        self.at = at
+        self.changed = False
+
+    def run(self, sql: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """One statement."""
+        return self.connection.execute(sql, parameters)
+
+    def insert(self, sql: str, parameters: tuple[Any, ...]) -> int:
+        """One INSERT; gives the new row's id."""
+        identifier = self.connection.execute(sql, parameters).lastrowid
+        assert identifier is not None
+        return identifier
+
+    def audit(self, action: str, target: str, **detail: Any) -> None:
+        """Say what this transaction does; also marks the directory as changed."""
+        self.changed = True
+        audit.append(
+            self.connection, at=self.at, actor=self.actor, action=action, target=target, detail=detail
+        )
+
+
+class ConfigStore:
+    """The open `config.db` of a data directory."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, sealer: Sealer, wall_ms: Callable[[], int]
+    ) -> None:
+        self.path = path
+        self.sealer = sealer
+        self._connection = connection
+        self._wall_ms = wall_ms
+        self._lock = Lock()
+
+    @classmethod
+    def open(cls, data: str | Path, *, wall_ms: Callable[[], int] | None = None) -> Self:
+        """Open (or make) `config.db` in the data directory and bring its tables up to date.
+
+        The caller holds the directory's `DataLock`. Raises StoreError where files cannot be used.
+        """
+        data = Path(data)
+        make_data_directory(data)
+        path = data / FILE
+        try:
+            # Made here with mode 0600: SQLite would follow the umask. Its -wal and -shm copy the mode.
+            open_private(path, os.O_RDWR | os.O_CREAT).close()
+            connection = _connect(path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened: {error.strerror}.") from error
+        try:
+            config_migrations.apply(Database(connection, execute_plugins=False))
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise StoreError(
+                f"{path} cannot be used: {error}. If it is damaged, put back a copy from `sluice backup`."
+            ) from error
+        return cls(path, connection, Sealer.open(data), wall_ms or (lambda: time.time_ns() // 1_000_000))
+
+    def close(self) -> None:
+        """Checkpoint and close."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writing(self, actor: str) -> Iterator[Writing]:
+        """A write transaction: committed at the end of the block, rolled back on any exception.
+
+        One at a time; others wait. A transaction that wrote an audit row raises the directory's version.
+        """
+        with self._lock:
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                transaction = Writing(connection, self.sealer, actor, self._wall_ms())
+                yield transaction
+                if transaction.changed:
+                    connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'version'")
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection on one snapshot, for one short call."""
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+        )
+        try:
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            connection.execute("PRAGMA query_only=1")
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    # What the data plane reads
+
+    def version(self) -> int:
+        """Raised by every change of the directory, words or blacklists."""
+        with self.reading() as connection:
+            return config_read.version(connection)
+
+    def directory(self) -> Directory:
+        """Everything that the data plane reads, on one snapshot. Carriers come with their passwords."""
+        with self.reading() as connection:
+            return config_read.directory(connection, self.sealer)
+
+    def words(self) -> list[Word]:
+        """All sensitive words, by text."""
+        with self.reading() as connection:
+            return config_read.words(connection)
+
+    def blacklists(self) -> dict[BlacklistScope, "array[int]"]:
+        """Numbers of every list, ascending, as unsigned 64-bit integers (a million load in some 0.3 s)."""
+        with self.reading() as connection:
+            return config_read.blacklists(connection)
+
+    # What the gateway learns of carriers: observed, not configured, hence neither audited nor versioned
+
+    def habits(self) -> dict[int, dict[str, Any]]:
+        """What was learned of each carrier (id form, case, padding …), by carrier id."""
+        with self.reading() as connection:
+            return {
+                carrier: msgspec.json.decode(habits)
+                for carrier, habits in connection.execute("SELECT carrier_id, habits FROM carrier_habit")
+            }
+
+    def set_habits(self, carrier: int, habits: dict[str, Any]) -> None:
+        """Remember what was learned of a carrier."""
+        with self.writing("gateway") as transaction:
+            transaction.run(
+                "INSERT INTO carrier_habit (carrier_id, habits, updated_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (carrier_id) DO UPDATE"
+                " SET habits = excluded.habits, updated_at = excluded.updated_at",
+                (carrier, msgspec.json.encode(habits).decode(), transaction.at),
+            )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Used from any thread, by one at a time: `ConfigStore._lock` sees to it.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "foreign_keys=ON",
+        "journal_size_limit=67108864",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection

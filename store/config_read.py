@@ -1,0 +1,136 @@
+"""`config.db` as values: the directory, words and blacklists on one read connection."""
+
+import sqlite3
+from array import array
+from typing import Any
+
+import msgspec
+
+from store.directory import (
+    Account,
+    ApiKey,
+    BlacklistScope,
+    Carrier,
+    Directory,
+    Group,
+    Number,
+    Route,
+    User,
+    Word,
+)
+from store.secrets import Sealer
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The number of the newest change."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0])
+
+
+def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
+    """All rows that are not deleted. Deleted users stay, as `state` says: they can be restored."""
+    rows = connection.execute
+    groups = {
+        row[0]: Group(row[0], row[1], row[2] or 0, row[3], bool(row[4]), row[5])
+        for row in rows(
+            "SELECT id, path, parent, granted, unlimited, review FROM user_group WHERE state = 'active'"
+        )
+    }
+    users = {
+        row[0]: User(*row)
+        for row in rows("SELECT id, login, group_id, granted, review, state, role FROM user")
+    }
+    accounts = {
+        row[0]: _struct(
+            Account, row[5], id=row[0], user=row[1], system_id=row[2], password_hash=row[3], state=row[4]
+        )
+        for row in rows(
+            "SELECT id, user_id, system_id, password_hash, state, settings FROM account"
+            " WHERE state <> 'deleted'"
+        )
+    }
+    carriers = {
+        row[0]: _struct(
+            Carrier,
+            row[4],
+            id=row[0],
+            name=row[1],
+            password=carrier_password(sealer, row[1], row[2]),
+            state=row[3],
+        )
+        for row in rows(
+            "SELECT id, name, password_sealed, state, settings FROM carrier WHERE state <> 'deleted'"
+        )
+    }
+    hops: dict[int, list[tuple[int, int | None]]] = {}
+    for route, carrier, weight in rows(
+        "SELECT route_id, carrier_id, weight FROM route_carrier ORDER BY route_id, position"
+    ):
+        hops.setdefault(route, []).append((carrier, weight))
+    routes = {
+        row[0]: Route(
+            row[0],
+            row[1],
+            tuple(carrier for carrier, _ in hops.get(row[0], ())),
+            tuple(weight for _, weight in hops.get(row[0], ()) if weight is not None),
+            row[4],
+            row[2],
+            row[3] or 0,
+        )
+        for row in rows("SELECT id, prefix, sms_type, account_id, policy FROM route WHERE state = 'active'")
+    }
+    return Directory(
+        version=version(connection),
+        groups=groups,
+        users=users,
+        accounts=accounts,
+        carriers=carriers,
+        routes=routes,
+        numbers={row[0]: Number(*row) for row in rows("SELECT id, address, account_id FROM number")},
+        sms_types=dict(rows("SELECT name, id FROM sms_type")),
+        api_keys={
+            row[0]: ApiKey(*row[1:])
+            for row in rows("SELECT hash, id, account_id, hint, state FROM api_key WHERE state <> 'deleted'")
+        },
+    )
+
+
+def carrier_password(sealer: Sealer, name: str, sealed: bytes | None) -> str:
+    """A carrier's password in clear, "" if it has none."""
+    return sealer.unseal(sealed, carrier_context(name)) if sealed else ""
+
+
+def carrier_context(name: str) -> str:
+    """Whose secret it is: a sealed password copied to another carrier's row does not open."""
+    return f"carrier {name}"
+
+
+def words(connection: sqlite3.Connection) -> list[Word]:
+    """All sensitive words, by text."""
+    return [
+        Word(text, action, bool(substring), category, note)
+        for text, action, substring, category, note in connection.execute(
+            "SELECT text, action, substring, category, note FROM word ORDER BY text"
+        )
+    ]
+
+
+def blacklists(connection: sqlite3.Connection) -> dict[BlacklistScope, "array[int]"]:
+    """Numbers of every scope that has any, ascending."""
+    lists: dict[BlacklistScope, array[int]] = {}
+    for scope, kind, group, sms_type in connection.execute(
+        "SELECT id, kind, group_id, sms_type FROM blacklist_scope"
+    ).fetchall():
+        numbers = connection.execute("SELECT number FROM blacklist_number WHERE scope_id = ?", (scope,))
+        found = array("Q", (row[0] for row in numbers))
+        if found:
+            lists[BlacklistScope(kind, scope_key(kind, group, sms_type))] = found
+    return lists
+
+
+def scope_key(kind: str, group: int | None, sms_type: str) -> int | str:
+    """The key of a `BlacklistScope` from its columns."""
+    return sms_type if kind == "type" else group or 0
+
+
+def _struct(kind: Any, settings: str, **columns: Any) -> Any:
+    return msgspec.convert({**msgspec.json.decode(settings), **columns}, kind)

@@ -1,0 +1,169 @@
+"""Tables of `config.db`, as migrations: each runs once, in a transaction, and is never edited afterwards.
+
+What has few rows and many optional fields (accounts, carriers) keeps them as JSON in `settings`, only those
+that somebody set: a new field of `store/directory.py` needs no migration, and "not set" stays different from
+"set to today's default". Ids are never reused (AUTOINCREMENT; rows that traffic may name are marked
+`deleted`, not removed). The quota ledger and the audit log refuse UPDATE and DELETE.
+"""
+
+from sqlite_utils import Database, Migrations
+
+config_migrations = Migrations("config")
+
+_TABLES = (
+    """CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE user_group (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        path TEXT NOT NULL,
+        parent INTEGER REFERENCES user_group(id),
+        granted INTEGER NOT NULL DEFAULT 0 CHECK (granted >= 0),
+        unlimited INTEGER NOT NULL DEFAULT 0 CHECK (unlimited IN (0, 1)),
+        review TEXT NOT NULL DEFAULT 'inherit' CHECK (review IN ('inherit', 'trust', 'review')),
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'deleted')),
+        CHECK (unlimited = 0 OR parent IS NULL)
+    ) STRICT""",
+    """CREATE UNIQUE INDEX user_group_path ON user_group(path) WHERE state = 'active'""",
+    """CREATE TABLE user (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        login TEXT NOT NULL UNIQUE,
+        group_id INTEGER NOT NULL REFERENCES user_group(id),
+        granted INTEGER NOT NULL DEFAULT 0 CHECK (granted >= 0),
+        used INTEGER NOT NULL DEFAULT 0,
+        review TEXT NOT NULL DEFAULT 'inherit' CHECK (review IN ('inherit', 'trust', 'review')),
+        role TEXT NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
+        password_hash TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'deleted'))
+    ) STRICT""",
+    """CREATE INDEX user_of_group ON user(group_id)""",
+    """CREATE TABLE sms_type (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, title TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    """INSERT INTO sms_type (id, name, title) VALUES
+        (1, 'business', '商务短信'), (2, 'service', '业务短信'),
+        (3, 'check', '号码检测'), (4, 'api', 'API')""",
+    """CREATE TABLE account (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id INTEGER NOT NULL REFERENCES user(id),
+        system_id TEXT NOT NULL,
+        password_hash TEXT NOT NULL DEFAULT '',
+        settings TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(settings)),
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'deleted'))
+    ) STRICT""",
+    """CREATE UNIQUE INDEX account_system_id ON account(system_id) WHERE state <> 'deleted'""",
+    """CREATE TABLE api_key (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account_id INTEGER NOT NULL REFERENCES account(id),
+        hash BLOB NOT NULL UNIQUE,
+        hint TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'deleted'))
+    ) STRICT""",
+    """CREATE TABLE carrier (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        password_sealed BLOB,
+        settings TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(settings)),
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'deleted'))
+    ) STRICT""",
+    """CREATE UNIQUE INDEX carrier_name ON carrier(name) WHERE state <> 'deleted'""",
+    """CREATE TABLE carrier_habit (
+        carrier_id INTEGER PRIMARY KEY REFERENCES carrier(id),
+        habits TEXT NOT NULL CHECK (json_valid(habits)),
+        updated_at INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE route (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        prefix TEXT NOT NULL,
+        sms_type TEXT NOT NULL DEFAULT '',
+        account_id INTEGER REFERENCES account(id),
+        policy TEXT NOT NULL DEFAULT 'failover' CHECK (policy IN ('failover', 'balance')),
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'deleted'))
+    ) STRICT""",
+    """CREATE UNIQUE INDEX route_key ON route(prefix, sms_type, ifnull(account_id, 0))
+        WHERE state = 'active'""",
+    """CREATE TABLE route_carrier (
+        route_id INTEGER NOT NULL REFERENCES route(id),
+        position INTEGER NOT NULL,
+        carrier_id INTEGER NOT NULL REFERENCES carrier(id),
+        weight INTEGER,
+        PRIMARY KEY (route_id, position)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE number (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        address TEXT NOT NULL UNIQUE,
+        account_id INTEGER NOT NULL REFERENCES account(id)
+    ) STRICT""",
+    """CREATE TABLE word (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        text TEXT NOT NULL UNIQUE CHECK (text <> ''),
+        action TEXT NOT NULL DEFAULT 'mask' CHECK (action IN ('mask', 'review', 'reject')),
+        substring INTEGER NOT NULL DEFAULT 0 CHECK (substring IN (0, 1)),
+        category TEXT NOT NULL DEFAULT '',
+        note TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    """CREATE TABLE blacklist_scope (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL CHECK (kind IN ('global', 'group', 'type')),
+        group_id INTEGER REFERENCES user_group(id),
+        sms_type TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    """CREATE UNIQUE INDEX blacklist_scope_key ON blacklist_scope(kind, ifnull(group_id, 0), sms_type)""",
+    # Numbers of one import share their reason, so a million rows carry an id each instead of a text each.
+    """CREATE TABLE blacklist_batch (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source TEXT NOT NULL,
+        note TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        at INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE blacklist_number (
+        scope_id INTEGER NOT NULL REFERENCES blacklist_scope(id),
+        number INTEGER NOT NULL,
+        batch_id INTEGER NOT NULL REFERENCES blacklist_batch(id),
+        PRIMARY KEY (scope_id, number)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE quota_entry (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('topup', 'reclaim', 'return', 'move')),
+        group_id INTEGER REFERENCES user_group(id),
+        user_id INTEGER REFERENCES user(id),
+        delta INTEGER NOT NULL,
+        balance INTEGER NOT NULL,
+        note TEXT NOT NULL DEFAULT '',
+        CHECK ((group_id IS NULL) <> (user_id IS NULL))
+    ) STRICT""",
+    """CREATE INDEX quota_entry_of_group ON quota_entry(group_id, id) WHERE group_id IS NOT NULL""",
+    """CREATE INDEX quota_entry_of_user ON quota_entry(user_id, id) WHERE user_id IS NOT NULL""",
+    """CREATE TABLE usage_day (
+        day INTEGER NOT NULL,
+        user_id INTEGER NOT NULL REFERENCES user(id),
+        used INTEGER NOT NULL,
+        PRIMARY KEY (day, user_id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        target TEXT NOT NULL,
+        detail TEXT NOT NULL CHECK (json_valid(detail)),
+        prev BLOB NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT""",
+    *(
+        f"""CREATE TRIGGER {table}_{verb.lower()}_refused BEFORE {verb} ON {table}
+            BEGIN SELECT raise(ABORT, '{table} is append-only'); END"""
+        for table in ("audit", "quota_entry")
+        for verb in ("UPDATE", "DELETE")
+    ),
+    """INSERT INTO meta (key, value) VALUES ('version', 1)""",
+)
+
+
+@config_migrations()
+def create_tables(database: Database) -> None:
+    """The tables of the first release."""
+    for statement in _TABLES:
+        database.execute(statement)
