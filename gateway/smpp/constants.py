@@ -26,6 +26,9 @@ MESSAGE_ID_OCTETS_MAX_33: Final = 8  # towards a peer that bound as 3.3 or earli
 SHORT_MESSAGE_OCTETS_MAX: Final = 255  # 3.4 says 254, 5.0 says 255
 SHORT_MESSAGE_OCTETS_MAX_34: Final = 254
 TLV_VALUE_OCTETS_MAX: Final = 0xFFFF
+TLVS_MAX: Final = 256
+"""TLVs read in one PDU: four times the standard's list. One of 70,000 octets could hold 17,500 empty ones,
+which would make every look-up in it slow; beyond this the TLV stream counts as faulty."""
 DESTINATIONS_MAX: Final = 255  # 3.4 says 254, 5.0 says 255
 
 VERSION_33: Final = 0x33
