@@ -7,8 +7,9 @@ from struct import Struct
 from typing import Final
 
 from gateway.smpp.constants import PDU_OCTETS_MAX
+from gateway.smpp.hot_decode import HOT_MESSAGES, HOT_RESPONSES
 from gateway.smpp.pdu import BadPdu, Decoded, FramingLost, Pdu
-from gateway.smpp.table import decode_by_table
+from gateway.smpp.table_decode import decode_by_table
 
 _header = Struct(">IIII").unpack_from
 
@@ -55,18 +56,29 @@ def decode_pdus(buffer: bytes | bytearray, *, octets_max: int = PDU_OCTETS_MAX) 
     if size < length <= octets_max:
         return Decoded(pdus, 0)  # before the copy below, so that octets trickling in cost no quadratic time
     data = bytes(buffer)
-    while size - at >= 4:
-        if size - at < 16:
-            length = int.from_bytes(data[at : at + 4], "big")
-        else:
-            length, command_id, command_status, sequence_number = _header(data, at)
+    read_header, append, find = _header, pdus.append, data.find
+    messages, responses, last = HOT_MESSAGES, HOT_RESPONSES, size - 16
+    while at <= last:
+        length, command_id, command_status, sequence_number = read_header(data, at)
         if not 16 <= length <= octets_max:
             return Decoded(pdus, at, FramingLost(length, _looks_like(data[at : at + 4])))
+        body_at = at + 16
         end = at + length
         if end > size:
-            break
-        pdus.append(decode_by_table(data, at + 16, end, command_id, command_status, sequence_number))
+            return Decoded(pdus, at)
+        pdu: Pdu | BadPdu | None = None
+        if command_id in messages:
+            pdu = messages[command_id](data, body_at, end, command_status, sequence_number)
+        elif command_id in responses and find(0, body_at, end) == end - 1:
+            pdu = responses[command_id](sequence_number, command_status, data[body_at : end - 1])
+        if pdu is None:
+            pdu = decode_by_table(data, body_at, end, command_id, command_status, sequence_number)
+        append(pdu)
         at = end
+    if size - at >= 4:
+        length = int.from_bytes(data[at : at + 4], "big")
+        if not 16 <= length <= octets_max:
+            return Decoded(pdus, at, FramingLost(length, _looks_like(data[at : at + 4])))
     return Decoded(pdus, at)
 
 
@@ -74,7 +86,10 @@ def decode_body(
     command_id: int, body: bytes, sequence_number: int = 0, command_status: int = 0
 ) -> Pdu | BadPdu:
     """One PDU from its body alone, everything after the 16-octet header; never raises."""
-    return decode_by_table(body, 0, len(body), command_id, command_status, sequence_number)
+    pdu: Pdu | None = None
+    if command_id in HOT_MESSAGES:
+        pdu = HOT_MESSAGES[command_id](body, 0, len(body), command_status, sequence_number)
+    return pdu or decode_by_table(body, 0, len(body), command_id, command_status, sequence_number)
 
 
 def _looks_like(octets: bytes) -> str:
