@@ -1,8 +1,8 @@
 """Long messages over time: putting inbound parts together, and giving outbound ones their references.
 
 Parts arrive in any order, twice, on any bind of a carrier, or never. A group is keyed by (source,
-destination, reference, total) and complete when it has all its parts, whichever came last. It lives `window_s`
-seconds from its first part; memory is bounded by parts held, and the oldest group makes room.
+destination, reference, total) and complete when it has all its parts, whichever came last. It lives
+`window_s` seconds from its first part; memory is bounded by parts held, and the oldest group makes room.
 """
 
 import hashlib

@@ -199,8 +199,8 @@ def segment(
     """`payload` as the short messages to send, each with its header; one that fits comes back unchanged.
 
     Args:
-      payload: text in wire form; with `udh_indicator` its own UDH stands first (ports, national tables) and is
-        repeated in each part beside the concatenation element.
+      payload: text in wire form; with `udh_indicator` its own UDH stands first (ports, national tables) and
+        is repeated in each part beside the concatenation element.
       ref: reference of the message (`ReferenceSource`), in `bits` bits.
     Raises:
       CannotSplit: over 255 parts, or `payload` is itself a part of a longer message and too long for one.
