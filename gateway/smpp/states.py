@@ -107,7 +107,6 @@ TRANSITIONS: Final[dict[tuple[BindState, CommandId], BindState]] = {
             (CommandId.BIND_TRANSCEIVER_RESP, BindState.BOUND_TRX),
         )
     },
-    **{(before, CommandId.UNBIND): BindState.UNBOUND for before in BOUND},
     **{(before, CommandId.UNBIND_RESP): BindState.UNBOUND for before in BOUND},
 }
 """Where a session goes when a PDU succeeds. What is not listed does not change the state."""
