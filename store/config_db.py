@@ -11,8 +11,9 @@ import os
 import sqlite3
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -20,14 +21,19 @@ from typing import Any, Self
 import msgspec
 from sqlite_utils import Database
 
-from store import audit, config_read
+from store import audit, config_read, quota, rules
+from store.apply import Change, apply_document, password_hashes
 from store.config_schema import config_migrations
 from store.directory import BlacklistScope, Directory, Word
+from store.document import Document
+from store.export import export_document
 from store.files import StoreError, make_data_directory, open_private
+from store.rules import canonical_number
 from store.secrets import Sealer
 
 FILE = "config.db"
 BUSY_TIMEOUT_MS = 5000
+LINES_A_PIECE = 1000  # of an export: about 100 KB of blacklist
 
 
 class Writing:
@@ -161,6 +167,92 @@ class ConfigStore:
         """Numbers of every list, ascending, as unsigned 64-bit integers (a million load in some 0.3 s)."""
         with self.reading() as connection:
             return config_read.blacklists(connection)
+
+    # What people change
+
+    def apply(
+        self,
+        document: Document,
+        actor: str,
+        *,
+        number: Callable[[str], int] = canonical_number,
+        in_flight: Mapping[int, int] | None = None,
+    ) -> list[Change]:
+        """Make everything as the document says, all of it or nothing; says what changed.
+
+        Args:
+          number: makes a blacklisted number canonical, or raises ValueError with a sentence.
+          in_flight: by user id, parts used and reserved on days that are not consolidated.
+        Raises DocumentError with every problem found.
+        """
+        with self.reading() as connection:
+            current = dict(
+                connection.execute("SELECT system_id, password_hash FROM account WHERE state <> 'deleted'")
+            )
+        hashes = password_hashes(document, current)
+        with self.writing(actor) as transaction:
+            return apply_document(
+                transaction, document, number=number, in_flight=in_flight or {}, hashes=hashes
+            )
+
+    def export(self, *, secrets: bool = False) -> Iterator[str]:
+        """The whole as a document that `apply` takes back unchanged, in pieces of some lines each."""
+        with self.reading() as connection:
+            lines = export_document(connection, self.sealer, secrets=secrets)
+            while piece := list(islice(lines, LINES_A_PIECE)):
+                yield "\n".join(piece) + "\n"
+
+    def blacklist_add(
+        self,
+        scope: BlacklistScope,
+        numbers: Iterable[int],
+        actor: str,
+        *,
+        source: str = "manual",
+        note: str = "",
+    ) -> list[int]:
+        """Put canonical numbers on a list, in one small transaction; gives those that were not on it."""
+        with self.writing(actor) as transaction:
+            return rules.blacklist_add(transaction, scope, numbers, source=source, note=note)
+
+    def blacklist_remove(
+        self, scope: BlacklistScope, numbers: Iterable[int], actor: str, *, note: str = ""
+    ) -> list[int]:
+        """Take canonical numbers off a list; gives those that were on it."""
+        with self.writing(actor) as transaction:
+            return rules.blacklist_remove(transaction, scope, numbers, note=note)
+
+    def topup_group(self, group: int, parts: int, actor: str, *, note: str = "") -> None:
+        """Grant a group parts of its parent's (negative: reclaim); see `quota.topup_group`."""
+        with self.writing(actor) as transaction:
+            quota.topup_group(transaction, group, parts, note=note)
+
+    def topup_user(self, user: int, parts: int, actor: str, *, note: str = "", in_flight: int = 0) -> None:
+        """Raise a user's limit out of the group's parts (negative: reclaim); see `quota.topup_user`."""
+        with self.writing(actor) as transaction:
+            quota.topup_user(transaction, user, parts, note=note, in_flight=in_flight)
+
+    def balance(self, user: int, *, used_open: int = 0, reserved_open: int = 0) -> quota.UserBalance:
+        """A user's limit, used and reserved parts; those of open days are the caller's to know."""
+        with self.reading() as connection:
+            return quota.user_balance(connection, user, used_open=used_open, reserved_open=reserved_open)
+
+    # What the traffic store hands over
+
+    def used(self) -> dict[int, int]:
+        """Parts used on consolidated days, by user id: where the daemon's balances begin at start."""
+        with self.reading() as connection:
+            return dict(connection.execute("SELECT id, used FROM user WHERE used <> 0"))
+
+    def consolidate(self, day: int, used: Mapping[int, int]) -> None:
+        """Take over a closed day's used parts by user. Again with the same or better figures is fine."""
+        with self.writing("gateway") as transaction:
+            quota.consolidate(transaction, day, used)
+
+    def consolidated_days(self) -> set[int]:
+        """Days (since 1970, UTC) that `used` covers already."""
+        with self.reading() as connection:
+            return quota.consolidated_days(connection)
 
     # What the gateway learns of carriers: observed, not configured, hence neither audited nor versioned
 

@@ -1,9 +1,9 @@
 """Tables of `config.db`, as migrations: each runs once, in a transaction, and is never edited afterwards.
 
 What has few rows and many optional fields (accounts, carriers) keeps them as JSON in `settings`, only those
-that somebody set: a new field of `store/directory.py` needs no migration, and "not set" stays different from
-"set to today's default". Ids are never reused (AUTOINCREMENT; rows that traffic may name are marked
-`deleted`, not removed). The quota ledger and the audit log refuse UPDATE and DELETE.
+that differ from their defaults: a new field of `store/directory.py` needs no migration. Ids are never reused
+(AUTOINCREMENT; rows that traffic may name are marked `deleted`, not removed). The quota ledger and the audit
+log refuse UPDATE and DELETE.
 """
 
 from sqlite_utils import Database, Migrations
@@ -142,6 +142,7 @@ _TABLES = (
         used INTEGER NOT NULL,
         PRIMARY KEY (day, user_id)
     ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE consolidated_day (day INTEGER PRIMARY KEY) STRICT""",
     """CREATE TABLE audit (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         at INTEGER NOT NULL,
