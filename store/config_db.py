@@ -177,12 +177,14 @@ class ConfigStore:
         *,
         number: Callable[[str], int] = canonical_number,
         in_flight: Mapping[int, int] | None = None,
+        dry_run: bool = False,
     ) -> list[Change]:
         """Make everything as the document says, all of it or nothing; says what changed.
 
         Args:
           number: makes a blacklisted number canonical, or raises ValueError with a sentence.
           in_flight: by user id, parts used and reserved on days that are not consolidated.
+          dry_run: find every problem and change, then leave all as it was.
         Raises DocumentError with every problem found.
         """
         with self.reading() as connection:
@@ -190,10 +192,17 @@ class ConfigStore:
                 connection.execute("SELECT system_id, password_hash FROM account WHERE state <> 'deleted'")
             )
         hashes = password_hashes(document, current)
-        with self.writing(actor) as transaction:
-            return apply_document(
-                transaction, document, number=number, in_flight=in_flight or {}, hashes=hashes
-            )
+        changes: list[Change] = []
+        try:
+            with self.writing(actor) as transaction:
+                changes = apply_document(
+                    transaction, document, number=number, in_flight=in_flight or {}, hashes=hashes
+                )
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        return changes
 
     def export(self, *, secrets: bool = False) -> Iterator[str]:
         """The whole as a document that `apply` takes back unchanged, in pieces of some lines each."""
@@ -273,6 +282,10 @@ class ConfigStore:
                 " SET habits = excluded.habits, updated_at = excluded.updated_at",
                 (carrier, msgspec.json.encode(habits).decode(), transaction.at),
             )
+
+
+class _DryRun(Exception):
+    """Rolls a transaction back."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
