@@ -174,9 +174,9 @@ def fill_bits_after(udh_octets: int) -> int:
 def pack_septets(septets: bytes, *, fill_bits: int = 0) -> bytes:
     """Septets in the air interface's form, eight in seven octets, after `fill_bits` zero bits.
 
-    Seven spare bits at the end would read as an `@`, so they are filled with a carriage return; a text that
-    itself ends in one on an octet boundary gets a second, so that the receiver's stripping leaves the first
-    (3GPP TS 23.038 section 6.1.2.3.1).
+    Seven spare bits at the end would read as an `@`, so they are filled with a carriage return. A text that
+    itself ends in one on an octet boundary gets a second, lest the first be taken for padding; a receiver
+    shows both, which does no harm (3GPP TS 23.038 section 6.1.2.3.1).
     """
     bits_used = (len(septets) * 7 + fill_bits) % 8
     if bits_used == 1 or (bits_used == 0 and septets[-1:] == b"\r"):

@@ -2,8 +2,8 @@
 
 An smsc_message_id is opaque (SMPP 3.4 section 5.2.23), but several SMSCs answer with hexadecimal and report
 in zero-padded decimal, or change case, or drop zeros. Stored and looked up is a normal form: lower case, no
-leading zeros. Ids of a carrier's response are always stored in that one form, whatever the rule, so a rule can
-be changed or learnt while messages are open; rules differ in what a receipt's id is looked up as.
+leading zeros. Ids of a carrier's response are always stored in that one form, whatever the rule, so a rule
+can be changed or learnt while messages are open; rules differ in what a receipt's id is looked up as.
 
 Digits alone are a number in either base, so nothing is converted on suspicion: either the operator's rule
 says so, or `HabitLearner` has seen enough pairs that only one conversion explains.

@@ -4,15 +4,11 @@ Ids as in our submit_sm_resp, ten-digit dates, three-digit errors, at most twent
 The receipt comes from the recipient's number and goes to the original sender.
 """
 
+from gateway.smpp.constants import MESSAGE_ID_OCTETS_MAX, Tag
 from gateway.smpp.pdu import Tlvs
 from gateway.smpp.receipt_states import DELIVERED, STATE_WORDS
 
-RECEIPTED_MESSAGE_ID = 0x001E
-NETWORK_ERROR_CODE = 0x0423
-MESSAGE_STATE = 0x0427
-
 TEXT_CHARACTERS_MAX = 20
-MESSAGE_ID_CHARACTERS_MAX = 64  # 65 with the NUL, SMPP 3.4 section 5.2.23
 
 _OCTETS = [bytes((octet,)) for octet in range(256)]
 # Per message_state: what stands between id and submit date, between done date and error, and the TLV.
@@ -106,7 +102,7 @@ def format_receipt(
     """
     if state not in STATE_WORDS:
         raise ValueError(f"message_state {state}: 0 to 9 is all there is")
-    if not message_id or len(message_id) > MESSAGE_ID_CHARACTERS_MAX or not _is_one_word(message_id):
+    if not message_id or len(message_id) > MESSAGE_ID_OCTETS_MAX or not _is_one_word(message_id):
         raise ValueError(f"message_id {message_id!r}: 1 to 64 printable ASCII characters without a space")
     for name, date in (("submit_date", submit_date), ("done_date", done_date)):
         if len(date) != 10 or not date.isdigit():
@@ -125,9 +121,12 @@ def format_receipt(
     )  # fmt: skip
     if not with_tlvs:
         return short_message, ()
-    tlvs: Tlvs = ((RECEIPTED_MESSAGE_ID, message_id + b"\0"), (MESSAGE_STATE, _OCTETS[state]))
+    tlvs: Tlvs = (
+        (int(Tag.RECEIPTED_MESSAGE_ID), message_id + b"\0"),
+        (int(Tag.MESSAGE_STATE), _OCTETS[state]),
+    )
     if network_error_code:
-        tlvs = (*tlvs, (NETWORK_ERROR_CODE, network_error_code))
+        tlvs = (*tlvs, (int(Tag.NETWORK_ERROR_CODE), network_error_code))
     return short_message, tlvs
 
 

@@ -1,8 +1,20 @@
 """What a receipt can say about a message: SMPP's message_state, its words, and which outcome beats which."""
 
-SCHEDULED, ENROUTE, DELIVERED, EXPIRED, DELETED, UNDELIVERABLE, ACCEPTED, UNKNOWN, REJECTED, SKIPPED = range(
-    10
-)
+from gateway.smpp.constants import MessageState
+
+# As plain integers: they go into rows and PDUs.
+(
+    SCHEDULED,
+    ENROUTE,
+    DELIVERED,
+    EXPIRED,
+    DELETED,
+    UNDELIVERABLE,
+    ACCEPTED,
+    UNKNOWN,
+    REJECTED,
+    SKIPPED,
+) = (int(state) for state in MessageState)
 
 # message_state -> the seven letters of the receipt text (SMPP 3.4 appendix B). SCHEDULED came with 5.0 and
 # has no word; to a reader of the text it is on its way.

@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.smpp.constants import Tag
 from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm
 from gateway.smpp.receipt_format import format_receipt, receipt_body, text_head
 from gateway.smpp.receipt_states import (
@@ -30,7 +31,8 @@ from gateway.smpp.receipt_states import (
     UNKNOWN,
     supersedes,
 )
-from gateway.smpp.udh import MESSAGE_PAYLOAD, payload_of
+from gateway.smpp.tlv import tlv_get, tlv_network_error
+from gateway.smpp.udh import payload_of
 
 __all__ = [
     "FINAL_STATES",
@@ -39,17 +41,12 @@ __all__ = [
     "ReceiptFields",
     "format_receipt",
     "is_receipt",
-    "network_error",
     "parse_date",
     "parse_receipt",
     "receipt_body",
     "supersedes",
     "text_head",
 ]
-
-RECEIPTED_MESSAGE_ID = 0x001E
-NETWORK_ERROR_CODE = 0x0423
-MESSAGE_STATE = 0x0427
 
 Kind = Literal["receipt", "intermediate", "mo", "ack"]
 
@@ -80,9 +77,8 @@ def is_receipt(pdu: DeliverSm | DataSm | SubmitSm, *, by_text: bool = False) -> 
     kind = _KINDS[pdu.esm_class & 0xFF]
     if kind != "mo":
         return kind
-    for tag, _ in pdu.tlvs:
-        if tag == RECEIPTED_MESSAGE_ID:
-            return "receipt"
+    if pdu.tlvs and tlv_get(pdu.tlvs, Tag.RECEIPTED_MESSAGE_ID):
+        return "receipt"
     if by_text:
         text = _read_text(payload_of(pdu), pdu.data_coding)
         if text.message_id and _state_of(text.stat) >= 0:
@@ -116,8 +112,8 @@ class ReceiptFields(msgspec.Struct, gc=False):
 
 # The textbook form, with or without sub/dlvrd and text: nine receipts in ten. No quantifier inside another.
 _textbook = re.compile(
-    r"id:([^ ]*)(?: sub:[0-9]+ dlvrd:[0-9]+)? submit date:([0-9]*) done date:([0-9]*)"
-    r" stat:([A-Za-z]*) err:([0-9A-Za-z]*)(?: [Tt]ext:(.*))?",
+    r"id:([^ ]{0,128})(?: sub:[0-9]+ dlvrd:[0-9]+)? submit date:([0-9]{0,32}) done date:([0-9]{0,32})"
+    r" stat:([A-Za-z]{0,32}) err:([0-9A-Za-z]{0,32})(?: [Tt]ext:(.*))?",
     re.DOTALL,
 ).fullmatch
 
@@ -136,16 +132,19 @@ def parse_receipt(
     """
     tlv_id = ""
     state = -1
-    payload = network = b""
+    payload = b""
+    network_tlv = False
     for tag, value in pdu.tlvs:
-        if tag == 0x001E:  # the literals of the constants above: this loop is the hot path
-            tlv_id = value.partition(b"\0")[0].decode("latin-1").strip()
-        elif tag == 0x0427:
-            state = value[0] if len(value) == 1 and value[0] <= SKIPPED else _state_of_tlv(value)
-        elif tag == NETWORK_ERROR_CODE:
-            network = value
-        elif tag == MESSAGE_PAYLOAD:
-            payload = value
+        # Literals: the name of an enumeration costs as much as the rest of a step. The first of a tag counts.
+        if tag == 0x001E:  # receipted_message_id
+            tlv_id = tlv_id or value[:128].partition(b"\0")[0].decode("latin-1").strip()
+        elif tag == 0x0427:  # message_state
+            if state < 0:
+                state = value[0] if len(value) == 1 and value[0] <= SKIPPED else _state_of_tlv(value)
+        elif tag == 0x0424:  # message_payload
+            payload = payload or value
+        elif tag == 0x0423:  # network_error_code
+            network_tlv = True
     data = payload if type(pdu) is DataSm else pdu.short_message or payload  # type: ignore[union-attr]
     match = _textbook(data.decode("latin-1"))
     if match is not None:
@@ -164,10 +163,10 @@ def parse_receipt(
     code = _ERROR_CODES.get(error)
     if code is None:
         code = _number(error)
-    if network and code <= 0:
-        network_code = network_error(network)[1]
-        if network_code or not error:
-            code, error = network_code, str(network_code)
+    if network_tlv and code <= 0:
+        network = tlv_network_error(pdu.tlvs)
+        if network and (network.code or not error):
+            code, error = network.code, str(network.code)
     readable = True
     if state < 0:
         state = UNKNOWN
@@ -325,18 +324,6 @@ def _number(error: str) -> int:
         return int(error) if error.isdigit() else int(error, 16)
     except ValueError:
         return -1
-
-
-def network_error(value: bytes) -> tuple[int, int]:
-    """(network type, code) of a network_error_code TLV; type 0 where the octets are not in that form.
-
-    By the book an octet and a 16-bit integer; three ASCII digits also occur (they would be type 0x30).
-    """
-    if value.isdigit() and len(value) <= 9:
-        return 0, int(value)
-    if len(value) == 3:
-        return value[0], value[1] << 8 | value[2]
-    return 0, int.from_bytes(value[:4], "big")
 
 
 def parse_date(value: str) -> datetime | None:

@@ -7,10 +7,12 @@ octets stay opaque. Inside a header, what is unknown or has the wrong size is sk
 
 import msgspec
 
+from gateway.smpp.constants import EsmClass, Tag
 from gateway.smpp.gsm import LANGUAGE_NAMES, LOCKING_TABLES, SINGLE_SHIFT_TABLES
 from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm, Tlvs
+from gateway.smpp.tlv import tlv_get, tlv_sar
 
-UDH_INDICATOR = 0x40  # esm_class
+UDH_INDICATOR = int(EsmClass.UDHI)
 
 CONCAT_8 = 0x00
 CONCAT_16 = 0x08
@@ -20,11 +22,6 @@ SINGLE_SHIFT = 0x24
 LOCKING_SHIFT = 0x25
 
 PARTS_MAX = 255  # one octet counts the parts
-
-SAR_MSG_REF_NUM = 0x020C
-SAR_TOTAL_SEGMENTS = 0x020E
-SAR_SEGMENT_SEQNUM = 0x020F
-MESSAGE_PAYLOAD = 0x0424
 
 
 class Concat(msgspec.Struct, frozen=True, gc=False):
@@ -117,23 +114,13 @@ def payload_of(pdu: SubmitSm | DeliverSm | DataSm) -> bytes:
     short_message: bytes = getattr(pdu, "short_message", b"")
     if short_message or not pdu.tlvs:
         return short_message
-    for tag, value in pdu.tlvs:
-        if tag == MESSAGE_PAYLOAD:
-            return value
-    return b""
+    return tlv_get(pdu.tlvs, Tag.MESSAGE_PAYLOAD) or b""
 
 
 def sar_concat(tlvs: Tlvs) -> Concat | None:
-    """What the three SAR TLVs say; None unless all are there and agree (SMPP 3.4 section 5.3.2.22-24)."""
-    ref = total = seq = -1
-    for tag, value in tlvs:
-        if tag == SAR_MSG_REF_NUM:
-            ref = int.from_bytes(value[-2:], "big") if value else -1
-        elif tag == SAR_TOTAL_SEGMENTS:
-            total = value[-1] if value else -1
-        elif tag == SAR_SEGMENT_SEQNUM:
-            seq = value[-1] if value else -1
-    return _concat(ref, total, seq, 16) if ref >= 0 else None
+    """What the three SAR TLVs say, as a UDH would say it; None unless all are there and agree."""
+    sar = tlv_sar(tlvs)
+    return Concat(sar.reference & 0xFFFF, sar.total, sar.segment, 16) if sar else None
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
@@ -179,7 +166,7 @@ def to_sar(payload: bytes) -> tuple[bytes, Tlvs] | None:
 def sar_tlvs(concat: Concat) -> Tlvs:
     """The SAR trio for one part."""
     return (
-        (SAR_MSG_REF_NUM, concat.ref.to_bytes(2, "big")),
-        (SAR_TOTAL_SEGMENTS, bytes((concat.total,))),
-        (SAR_SEGMENT_SEQNUM, bytes((concat.seq,))),
+        (int(Tag.SAR_MSG_REF_NUM), concat.ref.to_bytes(2, "big")),
+        (int(Tag.SAR_TOTAL_SEGMENTS), bytes((concat.total,))),
+        (int(Tag.SAR_SEGMENT_SEQNUM), bytes((concat.seq,))),
     )
