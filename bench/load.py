@@ -19,10 +19,11 @@ from typing import Annotated
 import msgspec
 import trio
 
-from bench.corpus import DESTINATION_PREFIX, texts
+from bench.corpus import DESTINATION_PREFIX
 from bench.tally import Tally
 from gateway.sim.message import address, sm_body
 from gateway.sim.options import help_, parse
+from gateway.sim.texts import texts
 from gateway.sim.wire import (
     BIND_TRANSCEIVER,
     DELIVER_SM,

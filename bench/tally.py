@@ -10,29 +10,9 @@ from operator import itemgetter
 
 import msgspec
 
+from gateway.sim.figures import Percentiles, percentiles
+
 STEADY_FROM, STEADY_TO = 0.1, 0.9
-
-
-class Percentiles(msgspec.Struct, frozen=True):
-    """Milliseconds."""
-
-    p50: float = 0.0
-    p95: float = 0.0
-    p99: float = 0.0
-    max: float = 0.0
-
-
-def percentiles(seconds: "array[float]") -> Percentiles:
-    """Of latencies in seconds; zeros of none."""
-    if not seconds:
-        return Percentiles()
-    ordered = sorted(seconds)
-    last = len(ordered) - 1
-
-    def at(share: float) -> float:
-        return round(ordered[round(share * last)] * 1000, 3)
-
-    return Percentiles(at(0.5), at(0.95), at(0.99), at(1.0))
 
 
 class Report(msgspec.Struct, frozen=True):

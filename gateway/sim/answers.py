@@ -132,7 +132,7 @@ class Answers:
         link.outstanding += 1
         carrier.counts["submits"] += 1
         part = carrier.log.arrived(now, link.number, sequence_number, message, outstanding=link.outstanding)
-        rng = Random(f"{carrier.seed}/{message.destination!r}/{message.text!r}/{part.copy}")
+        rng = Random(f"{carrier.seed}/{message.destination!r}/{message.text!r}/{message.part}/{part.copy}")
         fate = decide(
             behaviour,
             rng,

@@ -13,8 +13,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 import msgspec
 import trio
@@ -26,6 +24,7 @@ from gateway.sim.carrier_link import RINVPASWD, RINVSYSID, CarrierLink
 from gateway.sim.carrier_log import CarrierLog
 from gateway.sim.fast import ID_FORMS, FastPath
 from gateway.sim.mo import mo_bodies, mo_source
+from gateway.sim.nursery import HasNursery
 from gateway.sim.timers import Timers
 from gateway.sim.wire import BINDS, DELIVER_SM, ENQUIRE_LINK, OUTBIND, SUBMIT_SM, header_only, pdu
 
@@ -34,7 +33,7 @@ _FAST_KNOBS = frozenset({"receipts_delay_s", "id_form", "receipt_form", "receipt
 LISTEN_BACKLOG = 256
 
 
-class SimCarrier:
+class SimCarrier(HasNursery):
     """One carrier: any number of links, one id space, one log.
 
     Args:
@@ -101,9 +100,7 @@ class SimCarrier:
             receipts=self.behaviour.receipts,
         )
 
-    async def __aenter__(self) -> Self:
-        self._nursery_manager = trio.open_nursery()
-        self._nursery = await self._nursery_manager.__aenter__()
+    async def _opened(self) -> None:
         self._nursery.start_soon(self.timers.run)
         if self._listen:
             listeners = await trio.open_tcp_listeners(self.port, host=self.host, backlog=LISTEN_BACKLOG)
@@ -113,13 +110,6 @@ class SimCarrier:
             self._nursery.start_soon(self._originate)
         if self.behaviour.enquire_link_s:
             self._nursery.start_soon(self._enquire)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        self._nursery.cancel_scope.cancel()
-        return await self._nursery_manager.__aexit__(kind, error, trace)
 
     # what links ask of the carrier
 

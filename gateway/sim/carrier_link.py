@@ -25,6 +25,7 @@ from gateway.sim.wire import (
     pdu,
     read,
     read_frame,
+    reset_on_close,
     split_frames,
     tune,
 )
@@ -91,9 +92,7 @@ class CarrierLink:
 
     def reset(self) -> None:
         """Close with a TCP reset."""
-        if isinstance(self.stream, trio.SocketStream):
-            linger_0 = b"\1\0\0\0\0\0\0\0"
-            self.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger_0)
+        reset_on_close(self.stream)
         self.drop()
 
     def unbind(self) -> None:
@@ -106,7 +105,13 @@ class CarrierLink:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(write_link, self)
+                    behaviour = self.carrier.behaviour
+                    nursery.start_soon(
+                        self.outbox.run,
+                        behaviour.coalesce_s,
+                        behaviour.split_octets,
+                        behaviour.split_pause_s,
+                    )
                     await self._converse()
                     self.outbox.close()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, LostFraming):
@@ -220,24 +225,3 @@ class CarrierLink:
         else:
             carrier.counts["unknown_commands"] += 1
             self.put(header_only(GENERIC_NACK, sequence_number, RINVCMDID))
-
-
-async def write_link(link: CarrierLink) -> None:
-    """The only writer of a link: in one piece a batch, or held back and cut up as the behaviour says."""
-    behaviour = link.carrier.behaviour
-    if not behaviour.coalesce_s and not behaviour.split_octets:
-        await link.outbox.run()
-        return
-    outbox = link.outbox
-    while True:
-        await outbox.wait_something()
-        if behaviour.coalesce_s:
-            await trio.sleep(behaviour.coalesce_s)
-        data = outbox.take()
-        step = behaviour.split_octets or len(data) or 1
-        for offset in range(0, len(data), step):
-            await link.stream.send_all(data[offset : offset + step])
-            if behaviour.split_pause_s:
-                await trio.sleep(behaviour.split_pause_s)
-        if outbox.closing and not outbox.octets:
-            return

@@ -11,6 +11,10 @@ from gateway.sim.message import Message
 
 LOG_ENTRIES_MAX = 200_000
 
+CopyKey = tuple[
+    bytes, bytes, tuple[int, int, int]
+]  # destination, text, (reference, total, number) of the part
+
 
 class PartSeen(msgspec.Struct):
     """One submit_sm as it came. `at` is in the carrier's monotonic seconds."""
@@ -42,14 +46,14 @@ class CarrierLog:
         self.receipts: deque[ReceiptSeen] = deque(maxlen=LOG_ENTRIES_MAX)
         self.window_max: dict[int, int] = {}
         self.rate_max = 0  # most parts within any second (sliding)
-        self.copies: Counter[tuple[bytes, bytes]] = Counter()  # by destination and text
+        self.copies: Counter[CopyKey] = Counter()
         self._second: deque[float] = deque()
 
     def arrived(
         self, now: float, link: int, sequence_number: int, message: Message, *, outstanding: int
     ) -> PartSeen:
         """Record one submit_sm; `outstanding` counts it."""
-        key = (message.destination, message.text)
+        key = (message.destination, message.text, message.part)
         self.copies[key] += 1
         if outstanding > self.window_max.get(link, 0):
             self.window_max[link] = outstanding
@@ -67,27 +71,27 @@ class CarrierLog:
         """Parts within the second that ended with the newest one."""
         return len(self._second)
 
-    def duplicates(self) -> dict[tuple[bytes, bytes], int]:
-        """Destination and text of everything that came more than once, with how often."""
+    def duplicates(self) -> dict[CopyKey, int]:
+        """What came more than once, with how often."""
         return {key: times for key, times in self.copies.items() if times > 1}
 
     def destinations(self) -> list[str]:
         """Destination addresses in the order of arrival."""
         return [part.message.destination_addr for part in self.parts]
 
-    def broken_orders(self) -> list[tuple[PartSeen, PartSeen]]:
-        """Pairs of neighbouring parts of one long message that came in the wrong order or on two links."""
+    def broken_orders(self) -> list[PartSeen]:
+        """Parts of long messages that are not the successor, on the same link, of the part before them."""
         last: dict[tuple[bytes, bytes, int, int], PartSeen] = {}
-        broken = []
+        broken: list[PartSeen] = []
         for part in self.parts:
             reference, total, number = part.message.part
             if total <= 1 or part.copy > 1:
                 continue
             key = (part.message.source, part.message.destination, reference, total)
-            before = last.get(key)
-            if before and (number != before.message.part[2] + 1 or part.link != before.link):
-                broken.append((before, part))
-            last[key] = part
-            if number == total:
-                del last[key]
+            before = last.pop(key, None)
+            expected = before.message.part[2] + 1 if before else 1
+            if number != expected or (before and part.link != before.link):
+                broken.append(part)
+            if number < total:
+                last[key] = part
         return broken

@@ -13,6 +13,8 @@ import trio
 
 from gateway.sim.behaviour import CarrierOptions
 from gateway.sim.carrier import SimCarrier
+from gateway.sim.esme import Refused, SimEsme
+from gateway.sim.esme_options import EsmeOptions
 
 RECONNECT_S = 1.0
 
@@ -55,6 +57,22 @@ async def _carrier(options: CarrierOptions) -> None:
             await trio.sleep(options.report_s or float("inf"))
             say("statistics", name="carrier", **carrier.statistics())
     say("stopped", name="carrier", **carrier.statistics())
+
+
+def cli_esme(options: EsmeOptions) -> int:
+    """Run a simulated ESME to its end; the exit code: 0, or 1 if anything is missing, or the bind failed."""
+    return trio.run(_esme, options)
+
+
+async def _esme(options: EsmeOptions) -> int:
+    async with SimEsme(options) as esme:
+        try:
+            report = await esme.run()
+        except (Refused, OSError) as error:
+            say("failed", name="esme", cause=str(error))
+            return 1
+        say("finished", name="esme", **esme.statistics())
+        return int(bool(report.missing or report.unanswered or report.unmatched or report.duplicates))
 
 
 async def _connect_out(carrier: SimCarrier, options: CarrierOptions) -> None:

@@ -4,10 +4,13 @@ Nothing here decodes a body. The fast carrier and the load client count and answ
 so that what a benchmark measures is the gateway and not its harness.
 """
 
-from collections.abc import Awaitable, Callable
 from struct import Struct
 
 import trio
+
+# Tests find everything about the wire here.
+from gateway.sim.faulty_link import Connect as Connect
+from gateway.sim.faulty_link import FaultyLink as FaultyLink
 
 # SMPP 3.4 section 3.2: command_length, command_id, command_status, sequence_number.
 HEADER = Struct(">IIII")
@@ -35,8 +38,6 @@ READ_OCTETS_MAX = 262_144
 UNWRITTEN_OCTETS_MAX = 8 << 20
 # trio's default of 16 KiB makes a bulk writer wait for an almost empty socket (TCP_NOTSENT_LOWAT).
 NOTSENT_LOWAT_OCTETS = 1 << 20
-
-Connect = Callable[[], Awaitable[trio.abc.Stream]]
 
 
 class LostFraming(Exception):
@@ -118,6 +119,15 @@ async def bind_by_hand(
     return status, rest
 
 
+def reset_on_close(stream: trio.abc.Stream) -> None:
+    """Make the coming close of a TCP (or TLS over TCP) stream a reset."""
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if isinstance(stream, trio.SocketStream):
+        linger_0 = b"\1\0\0\0\0\0\0\0"
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger_0)
+
+
 class Outbox:
     """What is to be written to one stream; `run` is its only writer, everybody else puts and goes on."""
 
@@ -125,8 +135,8 @@ class Outbox:
         self._stream = stream
         self._chunks: list[bytes] = []
         self._wake = trio.Event()
-        self._room = trio.Event()
-        self.octets = 0
+        self._written = trio.Event()
+        self.octets = 0  # put and not yet written
         self.closing = False
 
     def put(self, data: bytes) -> None:
@@ -140,33 +150,36 @@ class Outbox:
         self.closing = True
         self._wake.set()
 
-    async def wait_room(self) -> None:
-        """Until less than UNWRITTEN_OCTETS_MAX is waiting: the reader's back-pressure."""
-        while self.octets > UNWRITTEN_OCTETS_MAX:
-            self._room = trio.Event()
-            await self._room.wait()
+    async def wait_room(self, octets: int = UNWRITTEN_OCTETS_MAX) -> None:
+        """Until no more than so many octets wait to be written: the reader's back-pressure."""
+        while self.octets > octets:
+            await self._written.wait()
 
-    async def wait_something(self) -> None:
-        """Until there is something to write, or the outbox is closing."""
-        await self._wake.wait()
-        self._wake = trio.Event()
+    async def wait_written(self) -> None:
+        """Until everything is written."""
+        await self.wait_room(0)
 
-    def take(self) -> bytes:
-        """All that waits, in one piece, as written."""
-        chunks, self._chunks = self._chunks, []
-        self.octets = 0
-        self._room.set()
-        return b"".join(chunks) if len(chunks) != 1 else chunks[0]
+    async def run(self, coalesce_s: float = 0.0, split_octets: int = 0, split_pause_s: float = 0.0) -> None:
+        """Write until closed: everything at once, or held back for `coalesce_s`, or in pieces.
 
-    async def run(self) -> None:
-        """Write until closed. Raises trio.BrokenResourceError when the peer is gone."""
+        Raises:
+          trio.BrokenResourceError: the peer is gone.
+        """
         while True:
-            await self.wait_something()
-            data = self.take()
-            if data:
-                self.octets += len(data)  # still unwritten: it counts against the reader's room
+            await self._wake.wait()
+            self._wake = trio.Event()
+            if coalesce_s:
+                await trio.sleep(coalesce_s)
+            chunks, self._chunks = self._chunks, []
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if split_octets:
+                for offset in range(0, len(data), split_octets):
+                    await self._stream.send_all(data[offset : offset + split_octets])
+                    await trio.sleep(split_pause_s)
+            elif data:
                 await self._stream.send_all(data)
-                self.octets -= len(data)
-                self._room.set()
+            self.octets -= len(data)
+            self._written.set()
+            self._written = trio.Event()
             if self.closing and not self._chunks:
                 return
