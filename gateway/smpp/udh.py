@@ -47,11 +47,15 @@ class Udh(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[int, int] | None = None
 
 
+_PRINTABLE_MIN = 0x20  # real headers are shorter than 32 octets; texts begin with something printable
+
+
 def parse_udh(data: bytes) -> Udh | None:
     """The header at the start of `data`, or None if there cannot be one. Never raises; linear.
 
     Of repeated or mutually exclusive elements the last valid one counts. Where the last element overruns the
-    header, all elements are ignored, as 3GPP TS 23.040 asks; the text still starts after the header.
+    header, all elements are ignored, as 3GPP TS 23.040 asks, and the text still starts after the header; but
+    when its length is also a printable character, this is a text that somebody flagged by mistake: None.
     """
     if not data or data[0] >= len(data):
         return None
@@ -63,7 +67,7 @@ def parse_udh(data: bytes) -> Udh | None:
     at = 1
     while at < end:
         if at + 2 > end or at + 2 + data[at + 1] > end:
-            return Udh(end, ())
+            return Udh(end, ()) if end <= _PRINTABLE_MIN else None
         element = data[at]
         value = data[at + 2 : at + 2 + data[at + 1]]
         at += 2 + len(value)
