@@ -11,7 +11,8 @@ from gateway.smpp.receipt_states import DELIVERED, STATE_WORDS
 TEXT_CHARACTERS_MAX = 20
 
 _OCTETS = [bytes((octet,)) for octet in range(256)]
-# Per message_state: what stands between id and submit date, between done date and error, and the TLV.
+# Per message_state: what stands between id and submit date, between done date and error, and the end of the
+# id's TLV with the state's own.
 _AFTER_ID = [b" sub:001 dlvrd:%03d submit date:" % (state == DELIVERED) for state in range(10)]
 _AFTER_DONE = [b" stat:%s err:" % STATE_WORDS[state].encode() for state in range(10)]
 _STATE_TLV = [b"\0\x04\x27\0\x01%c" % state for state in range(10)]
@@ -78,9 +79,7 @@ def receipt_body(
         text,
     )
     if with_tlvs:
-        return b"".join(
-            (*parts, b"\0\x1e\0", _OCTETS[len(message_id) + 1], message_id, b"\0", _STATE_TLV[state])
-        )
+        return b"".join((*parts, b"\0\x1e\0", _OCTETS[len(message_id) + 1], message_id, _STATE_TLV[state]))
     return b"".join(parts)
 
 

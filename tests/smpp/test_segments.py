@@ -170,9 +170,7 @@ def test_each_part_gets_its_header_with_one_reference() -> None:
     assert [len(part) for part in parts] == [159, 159, 6 + 94]
     headers = [parse_udh(part) for part in parts]
     assert [header and header.concat for header in headers] == [Concat(0xD2, 3, seq, 8) for seq in (1, 2, 3)]
-    assert [part[:7] for part in segment(b"a" * 400, "gsm", 0x1D2, bits=16)][0] == bytes.fromhex(
-        "06080401D20301"
-    )
+    assert segment(b"a" * 400, "gsm", 0x1D2, bits=16)[0][:7] == bytes.fromhex("06080401D20301")
 
 
 def test_a_short_message_needs_no_header() -> None:
