@@ -128,8 +128,8 @@ def validity_deadline(
     """When a message must be delivered by, in UTC milliseconds.
 
     `qos_time_to_live` (a TLV, seconds) beats `validity_period`, as SMPP 5.0 has it; neither gives
-    `default_s`; anything beyond `max_s` is cut to it. A relative period counts from `now_ms`, also for a
-    scheduled message.
+    `default_s`, as does an all-zero relative period (jsmpp's way of saying nothing); anything beyond `max_s`
+    is cut to it. A relative period counts from `now_ms`, also for a scheduled message.
 
     Raises:
       BadTime: unreadable, or already over: answer ESME_RINVEXPIRY.
@@ -138,8 +138,8 @@ def validity_deadline(
         deadline = now_ms + qos_time_to_live_s * 1000
     else:
         asked = parse_time(validity_period, now_ms)
-        deadline = now_ms + default_s * 1000 if asked is None else asked
-        if asked is not None and asked < now_ms:
+        deadline = now_ms + default_s * 1000 if asked is None or asked == now_ms else asked
+        if deadline < now_ms:
             raise BadTime(f"the validity period {validity_period!r} is over before it began")
     return min(deadline, now_ms + max_s * 1000)
 
