@@ -1,4 +1,4 @@
-"""Control operations that need only `config.db`: apply, export, check.
+"""Control operations that need only `config.db`: apply, export, check, admin.create.
 
 The daemon registers them; the commands call the same functions themselves when no daemon runs.
 """
@@ -16,6 +16,8 @@ from store.apply import Change
 from store.config_db import ConfigStore
 from store.document import Document, DocumentError, parse_document
 from store.files import StoreError
+from store.people import make_admin
+from store.secrets import is_password_hash
 
 
 def number_reader(home_country: str) -> Callable[[str], int]:
@@ -62,6 +64,14 @@ def apply_tables(
         raise ControlError(str(error), kind="usage") from error
     except StoreError as error:
         raise ControlError(str(error)) from error
+
+
+def create_admin(store: ConfigStore, *, who: str, login: str, password_hash: str, group: str) -> str:
+    """Make an administrator; gives the path of their group. Raises ControlError."""
+    if not login or not is_password_hash(password_hash):
+        raise ControlError("An administrator needs a login and an argon2id hash.", kind="usage")
+    with store.writing(who) as transaction:
+        return make_admin(transaction, login, password_hash, group)
 
 
 def check_store(store: ConfigStore) -> list[str]:
@@ -120,7 +130,14 @@ def store_operations(
     async def check(params: dict[str, Any]) -> Any:
         return await trio.to_thread.run_sync(check_store, store)
 
-    return {"apply": apply, "export": export, "check": check}
+    async def admin_create(params: dict[str, Any]) -> Any:
+        who = actor()
+        given = {key: str(params.get(key, "")) for key in ("login", "password_hash", "group")}
+        path = await trio.to_thread.run_sync(lambda: create_admin(store, who=who, **given))
+        await changed([])
+        return path
+
+    return {"apply": apply, "export": export, "check": check, "admin.create": admin_create}
 
 
 class _Pieces(AsyncIterator[str]):

@@ -246,6 +246,16 @@ class ConfigStore:
         with self.reading() as connection:
             return quota.user_balance(connection, user, used_open=used_open, reserved_open=reserved_open)
 
+    def backup(self, folder: Path) -> Path:
+        """A consistent copy in another directory, made while everything goes on. The key file stays here."""
+        copy = folder / FILE
+        open_private(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL).close()
+        with self.reading() as connection:
+            connection.execute("ROLLBACK")  # VACUUM takes its own snapshot
+            connection.execute("PRAGMA query_only=0")
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        return copy
+
     # What the traffic store hands over
 
     def used(self) -> dict[int, int]:

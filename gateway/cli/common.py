@@ -1,0 +1,139 @@
+"""What all commands share: --config and --data, the configuration, the daemon or else the files."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from gateway.config import Config, Loaded
+    from gateway.control import ControlClient
+    from store.config_db import ConfigStore
+    from store.port import TrafficStore
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class CommandFailed(Exception):
+    """Ends the command: the text goes to standard error, the code to the shell."""
+
+    def __init__(self, text: str, *, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def common_options(command: Command) -> Command:
+    """--config and --data, as parameters `config` and `data`."""
+    config = click.option(
+        "--config",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Configuration; by default sluice.toml in the working directory, if there is one.",
+    )
+    data = click.option(
+        "--data",
+        type=click.Path(file_okay=False),
+        metavar="DIR",
+        help="Data directory; wins over store.data.",
+    )
+    return config(data(command))
+
+
+def load_config(config: str | None, data: str | None) -> "Loaded":
+    """The merged configuration; CommandFailed with every problem."""
+    from gateway.config import ConfigError, load
+
+    try:
+        return load(config, data=data)
+    except ConfigError as error:
+        raise CommandFailed(str(error), exit_code=EXIT_USAGE) from error
+
+
+def ask_daemon(data: str, op: str, **params: Any) -> Any:
+    """The result of a control operation; None when no daemon runs there."""
+    from gateway.control import ControlUnavailable
+
+    with failures():
+        try:
+            return client(data).call(op, **params)
+        except ControlUnavailable:
+            return None
+
+
+def need_daemon(data: str, op: str, **params: Any) -> Any:
+    """The result of a control operation that only a running daemon can do."""
+    from gateway.control import ControlUnavailable
+
+    with failures():
+        try:
+            return client(data).call(op, **params)
+        except ControlUnavailable as error:
+            raise CommandFailed(f"{error} Start it with: sluice serve --data {data}") from error
+
+
+def client(data: str) -> "ControlClient":
+    """Asks the daemon of a data directory."""
+    from gateway.control import ControlClient
+
+    return ControlClient(Path(data))
+
+
+@contextmanager
+def offline_store(data: str) -> Iterator["ConfigStore"]:
+    """`config.db` opened by this process, under the lock, while no daemon runs."""
+    from store.config_db import ConfigStore
+    from store.files import DataLock
+
+    with failures(), DataLock.acquire(Path(data)), ConfigStore.open(data) as store:
+        yield store
+
+
+@contextmanager
+def offline_traffic(config: "Config") -> Iterator["TrafficStore"]:
+    """The traffic store opened by this process; the caller has the lock (`offline_store`)."""
+    from gateway.daemon import store_options
+    from store.traffic import SqliteStore
+
+    with failures():
+        traffic = SqliteStore.open(
+            Path(config.store.data), now_ms=time.time_ns() // 1_000_000, options=store_options(config)
+        )
+        try:
+            yield traffic
+        finally:
+            traffic.close()
+
+
+def offline_in_flight(config: "Config", store: "ConfigStore") -> dict[int, int]:
+    """By user id, parts used and reserved that `config.db` does not know yet, counted from the day files."""
+    from gateway.recovery import used_before
+
+    if not (Path(config.store.data) / "days").exists():
+        return {}
+    with offline_traffic(config) as traffic:
+        settled, before = store.used(), used_before(store, traffic)
+        return {
+            user: reserved + used + before.get(user, 0) - settled.get(user, 0)
+            for user, (reserved, used) in traffic.recover().usage.items()
+        }
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Errors of the control socket and the store as failures of the command."""
+    from gateway.control import ControlError
+    from store.files import StoreError
+
+    try:
+        yield
+    except ControlError as error:
+        code = EXIT_USAGE if error.kind == "usage" else EXIT_FAILED
+        raise CommandFailed(str(error), exit_code=code) from error
+    except StoreError as error:
+        raise CommandFailed(str(error)) from error

@@ -1,0 +1,97 @@
+"""Control operations on messages and files: message, receipts.parked, backup.
+
+Plain functions on the stores, called by the daemon's handlers, and by the commands when no daemon runs.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from gateway.control import ControlError
+from gateway.customer_pdus import id_from_shown
+from gateway.smpp.constants import MessageState
+from store.config_db import ConfigStore
+from store.directory import Directory
+from store.ids import SECONDS_A_DAY, id_day
+from store.port import MessageLife, TrafficStore
+
+READ_ROWS_MAX = 10_000
+
+
+class LifeReport(msgspec.Struct):
+    """A message's life, with the names that its ids stand for."""
+
+    life: MessageLife
+    accounts: dict[int, str]
+    carriers: dict[int, str]
+
+
+class ParkedReport(msgspec.Struct):
+    """One receipt that matches nothing, for people."""
+
+    received_at: int
+    carrier: str
+    smsc_message_id: str
+    dest: int
+    message_state: str
+    reason: str
+
+
+def life_report(traffic: TrafficStore, directory: Directory, message_id: str, *, node: int) -> LifeReport:
+    """What is known of a message; `message_id` as a customer was given it.
+
+    Raises ControlError when it is no message id, or there is no such message.
+    """
+    days = traffic.days()
+    # A short id names its second modulo 8.5 years: counted from the newest day kept here.
+    newest_s = (max(days, default=0) + 1) * SECONDS_A_DAY
+    number = id_from_shown(message_id.encode(), newest_s, node)
+    if not number:
+        raise ControlError(
+            f'"{message_id}" is no message id: those have 19 digits, or 8 characters over SMPP 3.3.',
+            kind="usage",
+        )
+    life = traffic.message(number)
+    if life is None:
+        kept = "is kept" if id_day(number) in days else "is not kept any more, or never was"
+        raise ControlError(f"There is no message {number}. Its day {kept} here.")
+    return LifeReport(
+        life,
+        {account.id: account.system_id for account in directory.accounts.values()},
+        {carrier.id: carrier.name for carrier in directory.carriers.values()},
+    )
+
+
+def parked_report(traffic: TrafficStore, directory: Directory, limit: int) -> list[ParkedReport]:
+    """Receipts that match no message, oldest first."""
+    names = {carrier.id: carrier.name for carrier in directory.carriers.values()}
+    return [
+        ParkedReport(
+            row.received_at,
+            names.get(row.carrier, f"carrier {row.carrier}"),
+            row.smsc_message_id,
+            row.dest,
+            state_name(row.message_state),
+            row.reason,
+        )
+        for row in traffic.parked(0, min(limit, READ_ROWS_MAX))
+    ]
+
+
+def state_name(message_state: int) -> str:
+    """The name of an SMPP message_state, its number if it has none."""
+    try:
+        return MessageState(message_state).name
+    except ValueError:
+        return str(message_state)
+
+
+def copy_files(config: ConfigStore, traffic: TrafficStore, destination: Path) -> list[str]:
+    """Consistent copies of `config.db` and all day files in an empty directory; the files made."""
+    try:
+        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ControlError(f"{destination} cannot be made: {error.strerror}.", kind="usage") from error
+    if any(destination.iterdir()):
+        raise ControlError(f"{destination} is not empty. Name a new directory.", kind="usage")
+    return [str(config.backup(destination)), *map(str, traffic.backup(destination))]
