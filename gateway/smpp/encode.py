@@ -222,10 +222,13 @@ def _hot_deliver(pdu: Pdu) -> bytes:
 
 def _hot_message_id(pdu: Pdu) -> bytes:
     _, status, message_id, tlvs = astuple(pdu)
-    if status or tlvs or len(message_id) > MESSAGE_ID_OCTETS_MAX or 0 in message_id:
-        return body_by_table(pdu)
-    body: bytes = message_id + b"\0"
-    return body
+    try:
+        if not (status or tlvs or len(message_id) > MESSAGE_ID_OCTETS_MAX or 0 in message_id):
+            body: bytes = message_id + b"\0"
+            return body
+    except TypeError:
+        pass  # not bytes: the table says so
+    return body_by_table(pdu)
 
 
 _HOT_BODIES: Final[dict[type[Pdu], Callable[[Pdu], bytes]]] = {
