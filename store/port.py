@@ -5,7 +5,7 @@ write, and see what is committed. Every list has a `limit` and goes on from a ke
 is long. Ids, rows and `Changes` are those of `store/model.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -53,7 +53,7 @@ class StoreFull(StoreError):
 
 
 class StoreFailed(StoreError):
-    """An I/O error or corruption: the round is not durable and must not be answered; end the process (P10)."""
+    """An I/O error or corruption: the round is not durable, must not be answered; end the process (P10)."""
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,8 +148,8 @@ class Rollup(msgspec.Struct, frozen=True):
 class TrafficStore(Protocol):
     """The calls. Writing: `apply`, `remember_smsc_ids`, `maintain`, `close`; all others read."""
 
-    def recover(self) -> Recovery:
-        """What is there, once, before the first `apply`."""
+    def recover(self, consolidated_days: Collection[int] = ()) -> Recovery:
+        """What is there, once, before the first `apply`. `usage` leaves out the consolidated days."""
         ...
 
     def apply(self, changes: Changes) -> Applied:
@@ -169,6 +169,10 @@ class TrafficStore(Protocol):
 
     def seal(self, day: int) -> None:
         """Index a past day for searches; seconds; any thread, beside everything else."""
+        ...
+
+    def index_recent(self) -> int:
+        """Index the newest day's next parts for searches; how many there were; any thread."""
         ...
 
     def disk_state(self) -> DiskState: ...
@@ -203,7 +207,7 @@ class TrafficStore(Protocol):
         ...
 
     def awaiting_receipt(self, before_id: int, limit: int) -> list[tuple[Part, Attempt]]:
-        """Sent parts without an end and the attempt that was accepted, newest first, ids below `before_id`."""
+        """Sent parts without an end and the attempt that was accepted, newest first, below `before_id`."""
         ...
 
     # -- the log of events ------------------------------------------------------------------------
@@ -240,6 +244,14 @@ class TrafficStore(Protocol):
 
     def recent_part_to(self, dest: int, source: bytes, *, since_ms: int) -> Part | None:
         """The newest part sent to `dest` from `source`: which MT an MO answers."""
+        ...
+
+    def parts_to(self, dest: int, before_id: int, limit: int) -> list[Part]:
+        """Parts to a number, newest first."""
+        ...
+
+    def parts_of(self, account: int, before_id: int, limit: int) -> list[Part]:
+        """Parts of an account, newest first."""
         ...
 
     def inbound(self, account: int | None, before_id: int, limit: int) -> list[Inbound]:
