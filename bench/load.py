@@ -69,6 +69,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     receipts: Annotated[bool, help_("ask for receipts and wait for them")] = True
     patience_s: Annotated[float, help_("give up when nothing has come for so long")] = 30.0
     first: Annotated[int, help_("number of the first destination")] = 0
+    stop_after_s: Annotated[float, help_("send nothing more after so long; 0: all messages")] = 0.0
 
 
 class Pool:
@@ -135,7 +136,7 @@ class LoadBind:
 
         `due_at` gives for each message the moment from which its accept latency counts.
         """
-        room = min(self.options.window - len(self.sent_at), self.options.messages - self.tally.sent)
+        room = min(self.options.window - len(self.sent_at), self.tally.wanted - self.tally.sent)
         going = left = max(min(wanted, room), 0)
         binds, slots = self.options.binds, len(self.pool.destinations)
         while left:
@@ -228,8 +229,13 @@ class LoadBind:
 
     async def run(self, rest: bytes) -> None:
         """Read and answer until the stream ends; at full speed, keep the window full."""
+        try:
+            await self._converse(rest)
+        finally:
+            await trio.aclose_forcefully(self.stream)
+
+    async def _converse(self, data: bytes) -> None:
         full_speed = not self.options.rate
-        data = rest
         while True:
             if data:
                 now = time.monotonic()
@@ -255,6 +261,7 @@ async def connect(options: LoadOptions, index: int, tally: Tally) -> tuple[LoadB
         stream, BIND_TRANSCEIVER, options.system_id.encode(), options.password.encode()
     )
     if status:
+        await trio.aclose_forcefully(stream)
         raise ConnectionError(
             f"{options.host}:{options.port} refused the bind of {options.system_id!r}: status {status:#x}."
         )
@@ -268,7 +275,7 @@ async def pace(options: LoadOptions, binds: list[LoadBind], tally: Tally) -> Non
     """
     gap = 1 / options.rate
     turn = 0
-    while tally.sent < options.messages:
+    while tally.sent < tally.wanted:
         due = int((time.monotonic() - tally.started_at) / gap)
         for _ in binds:  # a bind whose window is full leaves the rest to the others
             turn += 1
@@ -286,7 +293,7 @@ async def load(options: LoadOptions) -> Tally:
     Raises:
       ConnectionError: no connection, a refused bind, or a bind that was closed on us.
     """
-    tally = Tally(receipts_expected=options.receipts)
+    tally = Tally(options.messages, receipts_expected=options.receipts)
     async with trio.open_nursery() as nursery:
         bound = [await connect(options, index, tally) for index in range(options.binds)]
         binds = [bind for bind, _rest in bound]
@@ -298,6 +305,8 @@ async def load(options: LoadOptions) -> Tally:
                 bind.offer(options.window, repeat(start))
         if options.rate:
             nursery.start_soon(pace, options, binds, tally)
+        if options.stop_after_s:
+            nursery.start_soon(_stop, options.stop_after_s, tally)
         await _finished(options, tally)
         for bind in binds:
             bind.leaving = True
@@ -307,10 +316,15 @@ async def load(options: LoadOptions) -> Tally:
     return tally
 
 
+async def _stop(after_s: float, tally: Tally) -> None:
+    await trio.sleep(after_s)
+    tally.wanted = tally.sent
+
+
 async def _finished(options: LoadOptions, tally: Tally) -> None:
     """Until everything is accounted for, or nothing has come for `patience_s`."""
     before, since = 0, time.monotonic()
-    while not (tally.sent >= options.messages and tally.complete):
+    while not (tally.sent >= tally.wanted and tally.complete):
         await trio.sleep(0.05)
         marks = len(tally.marks)
         if marks != before:

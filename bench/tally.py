@@ -44,7 +44,8 @@ class Report(msgspec.Struct, frozen=True):
 class Tally:
     """Filled by the binds of one client, in batches. `receipts_expected` is False for submit only."""
 
-    def __init__(self, *, receipts_expected: bool) -> None:
+    def __init__(self, wanted: int, *, receipts_expected: bool) -> None:
+        self.wanted = wanted  # messages to send
         self.receipts_expected = receipts_expected
         self.sent = 0
         self.accepted = 0
@@ -83,12 +84,12 @@ class Tally:
 
     def _moment(self, column: int, count: float) -> float:
         """When the running count of a column of marks reached `count`."""
+        if not self.marks or not count:
+            return 0.0
         at = bisect_left(self.marks, count, key=itemgetter(column))
         return self.marks[min(at, len(self.marks) - 1)][0]
 
     def _rate(self, column: int, total: int) -> float:
-        if not self.marks or not total:
-            return 0.0
         a, b = self._moment(column, total * STEADY_FROM), self._moment(column, total * STEADY_TO)
         return round(total * (STEADY_TO - STEADY_FROM) / (b - a), 1) if b > a else 0.0
 
@@ -111,8 +112,8 @@ class Tally:
             accept_ms=percentiles(self.accept_latencies),
             receipt_ms=percentiles(self.receipt_latencies),
             started_at=self.started_at,
-            steady_from=self._moment(column, total * STEADY_FROM) if total else 0.0,
-            steady_to=self._moment(column, total * STEADY_TO) if total else 0.0,
+            steady_from=self._moment(column, total * STEADY_FROM),
+            steady_to=self._moment(column, total * STEADY_TO),
             finished_at=self.marks[-1][0] if self.marks else 0.0,
             accepted_per_s=self._rate(1, self.accepted),
             lifecycle_per_s=self._rate(2, self.finals),

@@ -213,7 +213,11 @@ class SimCarrier(HasNursery):
             bound = [link for link in self.links if link.bound]
             if len(bound) >= count:
                 return bound
-            await self._changed.wait()
+            await self.wait_change()
+
+    async def wait_change(self) -> None:
+        """Until a link binds or is gone."""
+        await self._changed.wait()
 
     def send_mo(
         self,

@@ -51,12 +51,24 @@ async def _carrier(options: CarrierOptions) -> None:
         if options.connect:
             for _ in range(options.binds):
                 nursery.start_soon(_connect_out, carrier, options)
-        else:
+        nursery.start_soon(_say_binds, carrier)
+        if not options.connect:
             say("listening", name="carrier", address=f"{carrier.host}:{carrier.port}")
         while True:
             await trio.sleep(options.report_s or float("inf"))
             say("statistics", name="carrier", **carrier.statistics())
     say("stopped", name="carrier", **carrier.statistics())
+
+
+async def _say_binds(carrier: SimCarrier) -> None:
+    """A line whenever the number of bound links changes."""
+    before = 0
+    while True:
+        binds = len([link for link in carrier.links if link.bound])
+        if binds != before:
+            say("bound", name="carrier", binds=binds)
+            before = binds
+        await carrier.wait_change()
 
 
 def cli_esme(options: EsmeOptions) -> int:
