@@ -64,6 +64,17 @@ STATE_OF_WORD: dict[str, int] = {
 # ACCEPTED is final by the letter of SMPP 3.4; in the field it means "buffered", and another receipt follows.
 FINAL_STATES = frozenset((DELIVERED, EXPIRED, DELETED, UNDELIVERABLE, REJECTED, SKIPPED))
 
+
+def state_of_word(word: str) -> int:
+    """message_state of a `stat:` word or digit, -1 if nobody is known to mean anything by it."""
+    state = STATE_OF_WORD.get(word)
+    if state is None:
+        state = STATE_OF_WORD.get(word.upper().rstrip("."), -1)
+        if state < 0 and len(word) == 1 and word in "0123456789":
+            state = int(word)
+    return state
+
+
 # How far along a state is: receipts arrive in any order, and a message only moves forward.
 _RANK = {SCHEDULED: 0, ENROUTE: 1, UNKNOWN: 1, ACCEPTED: 2} | dict.fromkeys(FINAL_STATES, 3)
 

@@ -14,6 +14,7 @@ import re
 from gateway.smpp.gsm import (
     DEFAULT_CHARACTERS,
     EXTENSION_CHARACTERS,
+    REPLACEMENT,
     Unencodable,
     decode_septets,
     encode_septets,
@@ -35,6 +36,7 @@ __all__ = [
     "message_class",
     "pack_septets",
     "simplify",
+    "transcode",
     "unpack_septets",
 ]
 
@@ -137,8 +139,6 @@ def _decode_charset(data: bytes, charset: str, locking: int, single: int) -> str
         return codecs.charmap_decode(data, "replace", _LATIN1)[0]
     if charset == "octets":
         return data.decode("latin-1")
-    if charset == "gsm-packed":
-        return decode_septets(unpack_septets(data), locking, single)
     if charset in _ISO2022_CODECS and 0x1B in data:
         return data.decode(_ISO2022_CODECS[charset], "replace")
     codec = _PYTHON_CODECS.get(charset)
@@ -149,7 +149,13 @@ def _decode_charset(data: bytes, charset: str, locking: int, single: int) -> str
 
 
 def decode_text(
-    data: bytes, data_coding: int, *, default_alphabet: str = "gsm", locking: int = 0, single: int = 0
+    data: bytes,
+    data_coding: int,
+    *,
+    default_alphabet: str = "gsm",
+    locking: int = 0,
+    single: int = 0,
+    fill_bits: int = 0,
 ) -> str:
     """The text of a short message (its UDH already taken off). Never raises; linear in `len(data)`.
 
@@ -159,6 +165,7 @@ def decode_text(
       default_alphabet: one of DEFAULT_ALPHABETS: what this peer means by data_coding 0 (and the reserved
         values). "gsm-packed" holds for every GSM coding of that peer.
       locking, single: national language identifiers out of the UDH (`Udh.locking`, `Udh.single`).
+      fill_bits: for "gsm-packed" after a UDH, see `gsm.fill_bits_after`.
     """
     if data_coding == 8:
         try:
@@ -174,11 +181,19 @@ def decode_text(
         charset = "gsm-packed"
     if charset == "gsm":
         return decode_septets(data, locking, single)
+    if charset == "gsm-packed":
+        return decode_septets(unpack_septets(data, fill_bits=fill_bits), locking, single)
     return _decode_charset(data, charset, locking, single)
 
 
 def encode_text(
-    text: str, data_coding: int, *, default_alphabet: str = "gsm", locking: int = 0, single: int = 0
+    text: str,
+    data_coding: int,
+    *,
+    default_alphabet: str = "gsm",
+    locking: int = 0,
+    single: int = 0,
+    fill_bits: int = 0,
 ) -> bytes:
     """Octets of `text` under `data_coding`; the reverse of `decode_text`. Never writes a byte order mark.
 
@@ -193,7 +208,7 @@ def encode_text(
     if charset == "gsm":
         return encode_septets(text, locking, single)
     if charset == "gsm-packed":
-        return pack_septets(encode_septets(text, locking, single))
+        return pack_septets(encode_septets(text, locking, single), fill_bits=fill_bits)
     if charset == "ascii" and (locking or single):
         return encode_septets(text, locking, single)
     try:
@@ -207,6 +222,29 @@ def encode_text(
 
 
 _ENCODERS = _PYTHON_CODECS | {"latin1": "latin-1", "octets": "latin-1"}
+
+
+def transcode(octets: bytes, data_coding: int, *, source: str, target: str) -> tuple[bytes, int]:
+    """(octets, data_coding) of the same text for a peer whose default alphabet is another.
+
+    Only text in a default alphabet changes. Where `target` has not got a character the text becomes UCS-2 and
+    keeps its message class; where a part of it was unreadable it goes on as it came. Before counting parts.
+
+    Args:
+      source, target: of DEFAULT_ALPHABETS: what data_coding 0 means to who sent it, and to who gets it.
+    """
+    if source == target or alphabet_of(data_coding) != "gsm":
+        return octets, data_coding
+    text = decode_text(octets, data_coding, default_alphabet=source)
+    if REPLACEMENT in text:
+        return octets, data_coding
+    try:
+        return encode_text(text, data_coding, default_alphabet=target), data_coding
+    except Unencodable:
+        kept_class = message_class(data_coding)
+        ucs2 = UCS2_DATA_CODING if kept_class is None else 0x18 | kept_class
+        return encode_text(text, ucs2), ucs2
+
 
 _NOT_GSM = re.compile(f"[^{re.escape(''.join(sorted(DEFAULT_CHARACTERS | EXTENSION_CHARACTERS)))}]")
 

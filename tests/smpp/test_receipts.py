@@ -279,9 +279,18 @@ def test_the_message_s_own_words_never_beat_the_receipt_s() -> None:
     assert (forged.message_id, forged.state, forged.error) == ("0059113978", DELIVERED, "000")
     assert forged.text == b"id:999 stat:UNDELIV err:001"
     forged = read("id:1 err:000 text:id:999 stat:UNDELIV err:001")  # no state of its own: taken from behind
-    assert (forged.message_id, forged.error) == ("1", "000")
+    assert (forged.message_id, forged.error, forged.state) == ("1", "000", UNDELIVERABLE)
+    forged = read("id:1 err:001 text:stat:DELIVRD stat:UNDELIV")  # a carrier that writes its state last
+    assert (forged.state, forged.text) == (UNDELIVERABLE, b"stat:DELIVRD")
     twice = read("id:1 stat:DELIVRD err:000 id:2 stat:EXPIRED")
     assert (twice.message_id, twice.state) == ("1", DELIVERED)
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 500 + " 2", "id:" + "9" * 500 + " stat:DELIVRD", "1,2,3,4," + "9" * 500]
+)
+def test_an_endless_id_is_cut(text: str) -> None:
+    assert read(text).message_id == "9" * 128
 
 
 def test_of_two_equal_tlvs_the_first_counts() -> None:

@@ -9,6 +9,7 @@ from gateway.smpp.segments import (
     CannotSplit,
     Concat,
     count_parts,
+    count_segments,
     parse_udh,
     part_octets_max,
     segment,
@@ -113,7 +114,29 @@ def test_any_octets_split_and_join(octets: bytes, alphabet: str) -> None:
     parts = split(octets, alphabet)
     assert b"".join(parts) == octets
     assert count_parts(octets, alphabet) == len(parts)
-    assert segment(octets, alphabet, 1) == parts or len(parts) > 1
+    assert len(segment(octets, alphabet, 1)) == count_segments(octets, alphabet) == len(parts)
+
+
+@given(
+    st.sampled_from(["", "06050423F40000", "03240101", "050003240301", "0003", "74"]),
+    st.binary(max_size=700),
+    st.sampled_from(["gsm", "ucs2", "octets"]),
+    st.sampled_from([8, 16]),
+)
+def test_what_is_charged_is_what_is_sent(header: str, text: bytes, alphabet: str, bits: int) -> None:
+    payload = bytes.fromhex(header) + text
+    try:
+        parts = segment(payload, alphabet, 1, udh_indicator=True, bits=bits)
+    except CannotSplit:
+        with pytest.raises(CannotSplit):
+            count_segments(payload, alphabet, udh_indicator=True, bits=bits)
+        return
+    assert count_segments(payload, alphabet, udh_indicator=True, bits=bits) == len(parts)
+    for seq, part in enumerate(parts, 1):
+        udh = parse_udh(part)
+        own = udh.octets if udh else 0
+        assert len(part) - own <= part_octets_max(alphabet, own)
+        assert len(parts) == 1 or (udh and udh.concat == Concat(1, len(parts), seq, bits))
 
 
 @given(st.text(max_size=300))

@@ -15,6 +15,7 @@ from gateway.smpp.text import (
     forcing_characters,
     message_class,
     simplify,
+    transcode,
 )
 from tests.smpp.growth import assert_linear
 
@@ -33,6 +34,30 @@ def test_a_packed_connection_is_packed_both_ways() -> None:
     assert octets.hex().upper() == "31D98C56B3DD1A"
     for data_coding in (0x00, 0x10, 0xF1):
         assert decode_text(octets, data_coding, default_alphabet="gsm-packed") == "1234567"
+
+
+def test_packed_text_after_a_header_begins_after_its_fill_bits() -> None:
+    octets = encode_text("hello", 0, default_alphabet="gsm-packed", fill_bits=1)
+    assert decode_text(octets, 0, default_alphabet="gsm-packed", fill_bits=1) == "hello"
+    assert octets != encode_text("hello", 0, default_alphabet="gsm-packed")
+
+
+def test_text_is_recoded_for_a_peer_with_another_default_alphabet() -> None:
+    assert transcode(b"a\0\x1be", 0, source="gsm", target="gsm") == (b"a\0\x1be", 0)
+    assert transcode(b"a\0\x11", 0, source="gsm", target="latin1") == (b"a@_", 0)
+    assert transcode(b"a@_\xe9", 0, source="latin1", target="gsm") == (b"a\0\x11\x05", 0)
+    assert transcode(b"1234567", 0xF1, source="gsm", target="gsm-packed") == (
+        bytes.fromhex("31D98C56B3DD1A"),
+        0xF1,
+    )
+    # What Latin-1 has not got goes as UCS-2, flash text as flash text.
+    assert transcode(b"\x1be", 0, source="gsm", target="latin1") == (b"\x20\xac", 8)
+    assert transcode("中".encode(), 0, source="utf-8", target="gsm") == (b"\x4e\x2d", 8)
+    assert transcode(b"\x1be", 0xF0, source="gsm-packed", target="gsm")[1] == 0xF0
+    # Nothing is lost over octets that nobody can read, and other codings are not touched.
+    assert transcode(b"\xa7a", 0, source="gsm", target="latin1") == (b"\xa7a", 0)
+    assert transcode(b"\0\xff", 4, source="gsm", target="latin1") == (b"\0\xff", 4)
+    assert transcode(b"\0a", 8, source="gsm", target="latin1") == (b"\0a", 8)
 
 
 @pytest.mark.parametrize(
