@@ -195,16 +195,21 @@ class SimCarrier(HasNursery):
         """Connect in as if we were the ESME, then behave as the carrier that we are; the link and the status.
 
         `dialect` is the command that carries our receipts and MO: deliver_sm, or submit_sm.
+        Raises wire.LostFraming, trio.BrokenResourceError: the peer closed instead of answering.
         """
         link = self._link(stream)
         link.deliver_command = DELIVER_SM if dialect == "deliver_sm" else SUBMIT_SM
-        status = await link.bind_in(BINDS[bind], system_id or self._login[0], password or self._login[1])
+        status = -1
+        try:
+            status = await link.bind_in(BINDS[bind], system_id or self._login[0], password or self._login[1])
+        finally:
+            if status:
+                self.links.remove(link)
+                link.closed = True
+                await trio.aclose_forcefully(stream)
         if status == 0:
             self._nursery.start_soon(link.run)
             self.bound(link)
-        else:
-            self.links.remove(link)
-            await trio.aclose_forcefully(stream)
         return link, status
 
     async def wait_bound(self, count: int = 1) -> list[CarrierLink]:

@@ -15,6 +15,7 @@ from gateway.sim.behaviour import CarrierOptions
 from gateway.sim.carrier import SimCarrier
 from gateway.sim.esme import Refused, SimEsme
 from gateway.sim.esme_options import EsmeOptions
+from gateway.sim.wire import LostFraming
 
 RECONNECT_S = 1.0
 
@@ -93,15 +94,15 @@ async def _connect_out(carrier: SimCarrier, options: CarrierOptions) -> None:
     while True:
         try:
             stream = await trio.open_tcp_stream(host, int(port))
-        except OSError as error:
-            say("unreachable", address=options.connect, cause=str(error))
-        else:
             if options.connect_as == "outbind":
-                link = await carrier.outbind(stream)
+                link, status = await carrier.outbind(stream), 0
             else:
                 link, status = await carrier.bind_in(stream, dialect=options.dialect)
-                if status:
-                    say("refused", address=options.connect, command_status=status)
+        except (OSError, LostFraming, trio.BrokenResourceError) as error:
+            say("unreachable", address=options.connect, cause=str(error))
+        else:
+            if status:
+                say("refused", address=options.connect, command_status=status)
             await link.wait_closed()
         await trio.sleep(RECONNECT_S)
 
