@@ -1,0 +1,114 @@
+"""A customer's account while the daemon runs: its rules made ready, its binds, its log, its counters."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Protocol
+
+from filters.senders import SenderPolicy
+
+from gateway.delivery import Outbox
+from gateway.ratelimit import TokenBucket
+from store.directory import Account, Directory
+
+
+class ReceiverBind(Protocol):
+    """What the log needs of a bind that can take deliver_sm."""
+
+    number: int
+    can_receive: bool
+
+    def pump_events(self) -> None: ...
+
+
+class AccountState:
+    """One account. `apply` takes new settings in place, so binds and the log survive a change."""
+
+    def __init__(self, account: Account, directory: Directory, now: float, *, events_max: int) -> None:
+        self.outbox = Outbox(account.id, events_max=events_max)
+        self.binds: list[ReceiverBind] = []
+        self.accepted = 0
+        self.refused: dict[int, int] = {}  # by reason
+        self.delivered = 0
+        self.bucket = TokenBucket(account.rate, account.burst, now)
+        self.apply(account, directory, now)
+
+    def apply(self, account: Account, directory: Directory, now: float) -> None:
+        rate_changed = (account.rate, account.burst) != (self.bucket.rate, getattr(self, "_burst", None))
+        self.account = account
+        self.id = account.id
+        self.user = directory.users[account.user]
+        self.group_chain = group_chain(directory, self.user.group)
+        self.sms_type = directory.sms_types.get(account.sms_type, 0)
+        self.senders = SenderPolicy(account.senders)
+        self.default_sender = account.default_sender.encode()
+        self.networks = parse_networks(account.allow)
+        self.review = not account.trusted and effective_review(directory, self.user.id) == "review"
+        if rate_changed:
+            self.bucket = TokenBucket(account.rate, account.burst, now)
+        self._burst = account.burst
+
+    @property
+    def active(self) -> bool:
+        return self.account.state == "active" and self.user.state == "active"
+
+    def may_connect_from(self, address: str) -> bool:
+        """Whether the allow list admits this peer address; an empty list admits all."""
+        return in_networks(self.networks, address)
+
+    def count_refused(self, reason: int, count: int = 1) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + count
+
+    def pump(self) -> None:
+        """Give waiting events to the binds that can take them, the emptiest turn first."""
+        binds = self.binds
+        if not self.outbox.ready:
+            return
+        for bind in binds:
+            if bind.can_receive:
+                bind.pump_events()
+                if not self.outbox.ready:
+                    break
+        if len(binds) > 1:
+            # The next pass begins with another bind, so that all share the work.
+            binds.append(binds.pop(0))
+
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+def parse_networks(allow: tuple[str, ...]) -> Networks:
+    return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in allow)
+
+
+def in_networks(networks: Networks, address: str) -> bool:
+    """Whether an allow list admits this peer address; an empty list admits all."""
+    if not networks:
+        return True
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(peer in network for network in networks)
+
+
+def group_chain(directory: Directory, group: int) -> tuple[int, ...]:
+    """A group and its ancestors, nearest first."""
+    chain = []
+    while group and group in directory.groups:
+        chain.append(group)
+        group = directory.groups[group].parent
+    return tuple(chain)
+
+
+def effective_review(directory: Directory, user: int) -> str:
+    """`trust` or `review`: the user's own word, else the nearest ancestor's, else `review`."""
+    own = directory.users[user].review
+    if own != "inherit":
+        return own
+    for group in group_chain(directory, directory.users[user].group):
+        if directory.groups[group].review != "inherit":
+            return directory.groups[group].review
+    return "review"
+
+
+AccountLookup = Callable[[int], AccountState | None]

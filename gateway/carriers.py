@@ -1,0 +1,233 @@
+"""One upstream carrier while the daemon runs: its queue, its binds, its pace and its id space.
+
+A carrier is one rate, one window a bind and one id space, however many binds it has. `pump` moves what may
+move now: as many parts as windows, rate and mood allow, one encode pass and one write a bind. Synchronous.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.correlation import Correlation
+from gateway.dress import Dresser
+from gateway.outbound import OutboundQueue
+from gateway.ports import Clock
+from gateway.ratelimit import Adaptive, Pacer
+from gateway.smpp.message_ids import HabitLearner
+from gateway.smpp.session import Session
+from store.directory import Carrier
+from store.model import Part
+
+
+class Flight(msgspec.Struct, gc=False):
+    """One submit_sm on the wire: the session's token for it."""
+
+    part: Part
+    n: int  # which attempt of this part
+    sent_at: int
+    pdu: bytes | None  # the body as sent, where it differs from part.body
+    sequence_number: int = 0
+
+
+class TransmitterBind(Protocol):
+    """What a carrier needs of a bind that can take submit_sm."""
+
+    number: int
+    peer: str
+    session: Session
+    carried: deque[Part]  # the rest of a message that this bind has begun
+
+    @property
+    def can_send(self) -> bool: ...
+
+    @property
+    def window_free(self) -> int: ...
+
+    def send_flights(self, flights: list[Flight], bodies: list[bytes], now: float) -> None: ...
+
+
+class CarrierState:
+    def __init__(
+        self,
+        carrier: Carrier,
+        clock: Clock,
+        *,
+        habits: HabitLearner,
+        queue_parts_max: int,
+        correlation_entries_max: int,
+        on_expired: Callable[[list[Part]], None],
+        on_claim: Callable[["CarrierState", list[Part]], None],
+    ) -> None:
+        self.id = carrier.id
+        self._clock = clock
+        self.queue = OutboundQueue(carrier.id, queue_parts_max=queue_parts_max)
+        self.correlation = Correlation(habits, live_max=correlation_entries_max)
+        self.pacer = Pacer(carrier.rate)
+        self.adaptive = Adaptive()
+        self.binds: list[TransmitterBind] = []
+        self.tries: dict[int, int] = {}  # attempts so far of parts that had more than none
+        self.claimed: deque[Part] = deque()  # hold and fail carriers: claim is durable, may be sent
+        self._on_expired = on_expired
+        self._on_claim = on_claim
+        self.wake: Callable[[float], None] = lambda at: None  # asks for a pump at a time
+        self.sent = 0
+        self.accepted = 0
+        self.refused: dict[int, int] = {}
+        self.throttled = 0
+        self.receipts = 0
+        self.maybe_duplicates = 0
+        self.down_since: float | None = clock.now()
+        self.suspects = 0  # so many of the next parts from the store may have been on a wire before a crash
+        self.accepted_rate = 0.0  # parts a second, over the last second
+        self._measured_at = clock.now()
+        self._measured_accepted = 0
+        self.limited_by = "bind"
+        self.carrier = carrier
+        self.dresser = Dresser(carrier)
+
+    def apply(self, carrier: Carrier) -> None:
+        """Take new settings in place; binds follow on their own."""
+        self.carrier = carrier
+        self.dresser = Dresser(carrier)
+        self._set_pace()
+
+    @property
+    def active(self) -> bool:
+        return self.carrier.state == "active"
+
+    @property
+    def up(self) -> bool:
+        """Whether a message given to it now would be sent soon."""
+        return self.active and any(bind.can_send for bind in self.binds)
+
+    def _set_pace(self) -> None:
+        rate = self.carrier.rate or (self._measured_rate if self.adaptive.factor < 1.0 else 0)
+        self.pacer.set_rate(rate * self.adaptive.factor)
+
+    _measured_rate = 0.0
+
+    def throttle(self, now: float, rate_now: float) -> None:
+        """The carrier said RTHROTTLED or RMSGQFUL."""
+        self.throttled += 1
+        if self.adaptive.factor >= 1.0:
+            self._measured_rate = max(rate_now, 1.0)
+        if self.adaptive.refused(now):
+            self._set_pace()
+
+    def measure(self, now: float) -> None:
+        """Once a second: how many parts the carrier took in it."""
+        elapsed = now - self._measured_at
+        if elapsed > 0:
+            self.accepted_rate = (self.accepted - self._measured_accepted) / elapsed
+        self._measured_at, self._measured_accepted = now, self.accepted
+
+    def rise(self, now: float) -> None:
+        """Once a second: undo the slow-down little by little."""
+        if self.adaptive.rise(now):
+            self._set_pace()
+
+    def pump(self) -> None:
+        """Send what may be sent now."""
+        if not (self.queue.length or self.claimed or any(bind.carried for bind in self.binds)):
+            self.limited_by = "nothing to send"
+            return
+        if not self.active:
+            self.limited_by = "paused"
+            return
+        now = self._clock.now()
+        if now < self.adaptive.paused_until:
+            self.limited_by = "throttled by the carrier"
+            self.wake(self.adaptive.paused_until)
+            return
+        binds = self.binds
+        self.limited_by = "bind"
+        for _ in range(len(binds)):
+            bind = binds[0]
+            if len(binds) > 1:
+                binds.append(binds.pop(0))
+            if not bind.can_send:
+                continue
+            free = bind.window_free
+            if free <= 0:
+                self.limited_by = "window"
+                continue
+            granted = self.pacer.available(free, now)
+            if granted <= 0:
+                self.limited_by = "rate"
+                self.wake(self.pacer.next_at(now))
+                return
+            parts = self._take(bind, granted)
+            if not parts:
+                self.limited_by = "nothing to send"
+                continue
+            self._send(bind, parts, now)
+        if self.pacer.rate and self.queue.length:
+            self.wake(self.pacer.next_at(now))
+
+    def _take(self, bind: TransmitterBind, count: int) -> list[Part]:
+        """Up to `count` parts that are alive. What is left of a message stays with the bind that began it."""
+        carried = bind.carried
+        parts = [carried.popleft() for _ in range(min(count, len(carried)))]
+        if len(parts) < count:
+            parts += self._fresh(count - len(parts))
+            if len(parts) > count:
+                carried.extend(parts[count:])
+                del parts[count:]
+        return parts
+
+    def _fresh(self, count: int) -> list[Part]:
+        if self.carrier.on_unknown != "resend":
+            # At-most-once carriers: a part is recorded as claimed before its PDU is written (P3).
+            claimed = self.claimed
+            if len(claimed) < count and self.queue.length:
+                wanted = self._alive(self.queue.take(count - len(claimed)))
+                if wanted:
+                    self._on_claim(self, wanted)
+            return [claimed.popleft() for _ in range(min(count, len(claimed)))]
+        return self._alive(self.queue.take(count))
+
+    def _alive(self, parts: list[Part]) -> list[Part]:
+        now_ms = self._clock.wall_ms()
+        expired = [part for part in parts if part.expires_at <= now_ms]
+        if not expired:
+            return parts
+        self._on_expired(expired)
+        gone = {part.id for part in expired}
+        return [part for part in parts if part.id not in gone]
+
+    def _send(self, bind: TransmitterBind, parts: list[Part], now: float) -> None:
+        now_ms = self._clock.wall_ms()
+        tries = self.tries
+        dresser = self.dresser
+        bodies: list[bytes] = []
+        flights: list[Flight] = []
+        if dresser.plain and not tries:
+            for part in parts:
+                body = part.body
+                if part.flags & 1:
+                    dressed = dresser.dress(part, now_ms)
+                    flights.append(Flight(part, 1, now_ms, dressed))
+                    bodies.append(dressed)
+                else:
+                    flights.append(Flight(part, 1, now_ms, None))
+                    bodies.append(body)
+        else:
+            for part in parts:
+                dressed = dresser.dress(part, now_ms)
+                n = tries.get(part.id, 0) + 1
+                flights.append(Flight(part, n, now_ms, None if dressed == part.body else dressed))
+                bodies.append(dressed)
+        bind.send_flights(flights, bodies, now)
+        self.pacer.sent(len(parts), now)
+        self.sent += len(parts)
+
+    def put_back(self, parts: list[Part]) -> None:
+        """Parts whose turn comes again: to the front, in their order."""
+        self.queue.put_back(parts)
+
+    def withdraw(self, part_id: int) -> bool:
+        """Take one part out of the queue, wherever it waits in memory; False if it does not."""
+        self.tries.pop(part_id, None)
+        return bool(self.queue.remove(lambda part: part.id == part_id))

@@ -1,0 +1,319 @@
+"""The synchronous heart: everything the data plane knows, and the few moves that join its pieces.
+
+Links call in between awaits, so nothing here interleaves. What must wait (store reads for what left memory)
+is asked for by small async methods and by `gateway/housekeeping.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+from filters.verdict import Reason
+
+from filters.numbers import Numbering
+from gateway.accounts import AccountState
+from gateway.carriers import CarrierState
+from gateway.committer import Committer
+from gateway.correlation import MISS, Match
+from gateway.customer_pdus import customer_body
+from gateway.delivery import Event
+from gateway.inbound import InboundMessages, Owners
+from gateway.intake import Intake, Rules
+from gateway.operations import Operations
+from gateway.outcomes import ArrivedReceipt, Outcomes
+from gateway.ports import Ports
+from gateway.quota import QuotaBook
+from gateway.routing import Router
+from gateway.screening import Screens
+from gateway.settings import Config
+from gateway.smpp.encode import body_of
+from gateway.smpp.joiner import ReferenceSource
+from gateway.smpp.message_ids import HabitLearner
+from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm
+from gateway.smpp.receipts import parse_receipt
+from gateway.split import SplitMessages
+from store.directory import Directory
+from store.ids import IdSource
+from store.model import Changes, Part, State
+
+log = structlog.get_logger("core")
+
+
+class Core:
+    def __init__(self, ports: Ports, config: Config, *, last_id: int = 0) -> None:
+        self.ports = ports
+        self.clock = ports.clock
+        self.config = config
+        self.directory = Directory()
+        self.numbering = Numbering(config.smpp.home_country)
+        self.ids = IdSource(lambda: ports.clock.wall_ms() / 1000, node=config.store.node, last=last_id)
+        self.quota = QuotaBook()
+        self.committer = Committer(ports.store.apply)
+        self.accounts: dict[int, AccountState] = {}
+        self.accounts_by_system_id: dict[str, AccountState] = {}
+        self.carriers: dict[int, CarrierState] = {}
+        self.habits: dict[int, HabitLearner] = {}
+        self.splits = SplitMessages(self._receipts_each)
+        self.outcomes = Outcomes(self.clock, self.ids, self.quota, self._user_of, self.splits)
+        self.screens = Screens()
+        self.router = Router(self.directory, self.carrier_up)
+        self.intake = Intake(
+            self.ids,
+            self.quota,
+            self._rules(),
+            ReferenceSource(ports.random("references").getrandbits(64)),
+        )
+        self.inbound = InboundMessages(self)
+        self.operations = Operations(self)
+        self.customer_body = customer_body
+        self.disk = "ok"  # ok | low | critical
+        self.draining = False
+        self.evicted: dict[int, list[tuple[str, int]]] = {}  # carrier -> (key, part id), to be stored
+        self.evicted_to_store: set[int] = set()  # carriers of which the store's map holds something
+        self.scheduled = 0  # parts with a time ahead, as far as known: no schedule, no reading
+        self.withdrawn: set[int] = set()  # ended lately: a reading that is under way may still bring them
+        self.withdrawn_before: set[int] = set()
+
+    # -- configuration ----------------------------------------------------------------------------
+
+    def set_directory(self, directory: Directory) -> None:
+        """Take new settings: accounts, carriers and routes change in place, links and queues survive."""
+        now = self.clock.now()
+        self.directory = directory
+        self.quota.set_users(directory.users)
+        limits = self.config.limits
+        for account in directory.accounts.values():
+            known = self.accounts.get(account.id)
+            if known is None:
+                self.accounts[account.id] = AccountState(
+                    account, directory, now, events_max=limits.events_in_memory_max
+                )
+            else:
+                known.apply(account, directory, now)
+        for account_id in [a for a in self.accounts if a not in directory.accounts]:
+            del self.accounts[account_id]
+        self.accounts_by_system_id = {a.account.system_id: a for a in self.accounts.values()}
+        for carrier in directory.carriers.values():
+            state = self.carriers.get(carrier.id)
+            if state is None:
+                self.carriers[carrier.id] = CarrierState(
+                    carrier,
+                    self.clock,
+                    habits=self.habits.setdefault(carrier.id, HabitLearner(carrier.message_id)),
+                    queue_parts_max=limits.queue_parts_max,
+                    correlation_entries_max=limits.correlation_entries_max,
+                    on_expired=self.expire,
+                    on_claim=self.claim,
+                )
+            else:
+                state.apply(carrier)
+        for carrier_id in [c for c in self.carriers if c not in directory.carriers]:
+            if not self.carriers[carrier_id].binds:
+                del self.carriers[carrier_id]
+        self.router = Router(directory, self.carrier_up)
+        self.inbound.owners = Owners(directory.numbers)
+        self.intake.rules = self._rules()
+
+    def set_screens(self, screens: Screens) -> None:
+        """New words, or other blacklists altogether."""
+        self.screens = screens
+        self.intake.rules = self._rules()
+
+    def reject_blacklisted(self) -> None:
+        """A blacklist may have gained numbers: what waits in memory is checked again, at once (P7)."""
+        check = self.screens.blacklists.check
+        names = self.intake.rules.sms_type_names
+
+        def listed(part: Part) -> bool:
+            account = self.accounts.get(part.account)
+            chain = account.group_chain if account else ()
+            return check(part.dest, chain, names.get(part.sms_type, "")) is not None
+
+        for carrier in self.carriers.values():
+            gone = carrier.queue.remove(listed)
+            if gone:
+                self.withdrawn |= {part.id for part in gone}
+                self.end(gone, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH, sent=False)
+
+    def _rules(self) -> Rules:
+        return Rules(
+            self.router,
+            self.screens.blacklists,
+            self.screens.words,
+            self.numbering,
+            {number: name for name, number in self.directory.sms_types.items()},
+        )
+
+    def carrier_up(self, carrier: int) -> bool:
+        state = self.carriers.get(carrier)
+        return state is not None and state.up
+
+    def _user_of(self, account: int) -> int:
+        state = self.accounts.get(account)
+        return state.user.id if state else 0
+
+    def _receipts_each(self, account: int) -> bool:
+        state = self.accounts.get(account)
+        return state is not None and state.account.receipts == "part"
+
+    # -- acceptance -------------------------------------------------------------------------------
+
+    def refusal_now(self) -> int:
+        """A reason to refuse every new message at the moment, or 0."""
+        if self.draining:
+            return Reason.SHUTTING_DOWN
+        if self.disk != "ok":
+            return Reason.DISK_LOW
+        return 0
+
+    async def submit_one(self, account: AccountState, submit: SubmitSm) -> int:
+        """One message through the door; returns when it is durable: its id, or a refusal as `-reason`."""
+        results = await self.submit_many(account, [submit])
+        return results[0]
+
+    async def submit_many(self, account: AccountState, submits: Sequence[SubmitSm]) -> list[int]:
+        """A batch through the door; returns when it is durable."""
+        refusal = self.refusal_now()
+        if refusal:
+            return [-refusal] * len(submits)
+        changes = Changes()
+        results = self.intake.accept_batch(account, submits, self.clock.wall_ms(), changes)
+        if changes.parts:
+            if await self.committer.commit(changes) is None:
+                self.intake.give_back(changes)
+                return [-Reason.DISK_FULL if result > 0 else result for result in results]
+            self.offer(changes.parts)
+        return results
+
+    def offer(self, parts: Sequence[Part]) -> None:
+        """Durable parts go to their carriers' queues, and move on at once where they can."""
+        first = parts[0].carrier
+        if all(part.carrier == first and part.state == State.QUEUED for part in parts):
+            self._offer_to(first, parts)
+            return
+        by_carrier: dict[int, list[Part]] = {}
+        for part in parts:
+            if part.state == State.SCHEDULED:
+                self.scheduled += 1
+            elif part.state == State.QUEUED:
+                by_carrier.setdefault(part.carrier, []).append(part)
+        for carrier, some in by_carrier.items():
+            self._offer_to(carrier, some)
+
+    def _offer_to(self, carrier: int, parts: Sequence[Part]) -> None:
+        state = self.carriers.get(carrier)
+        if state is not None:
+            state.queue.offer(parts)
+            state.pump()
+
+    # -- on the way -------------------------------------------------------------------------------
+
+    def expire(self, parts: list[Part]) -> None:
+        """Queued parts whose validity is over: EXPIRED, and a receipt if one was asked for."""
+        self.end(parts, State.EXPIRED, Reason.EXPIRED_IN_QUEUE, sent=False)
+
+    def end(self, parts: Iterable[Part], state: State, reason: int, *, sent: bool) -> None:
+        changes = Changes()
+        events = self.outcomes.end(parts, state, reason, changes, sent=sent)
+        self.committer.submit(changes, lambda applied: self.deliver(events))
+
+    def claim(self, carrier: CarrierState, parts: list[Part]) -> None:
+        """Record on disk that these are about to be sent, then let them go (hold and fail carriers)."""
+        changes = Changes(moved=[(part.id, State.CLAIMED, carrier.id) for part in parts])
+
+        def durable(_: object) -> None:
+            carrier.claimed.extend(parts)
+            carrier.pump()
+
+        self.committer.submit(changes, durable)
+
+    # -- receipts ---------------------------------------------------------------------------------
+
+    async def read_receipts(
+        self, carrier: CarrierState, bind: int, reports: Sequence[DeliverSm | DataSm], changes: Changes
+    ) -> list[Event]:
+        """Parse and match receipts; ids that left memory are looked up in the store first."""
+        find = carrier.correlation.find
+        found: list[tuple[ArrivedReceipt, Match]] = []
+        missed: list[int] = []
+        for pdu in reports:
+            fields = parse_receipt(pdu)
+            dest = digits_of(pdu.source_addr)
+            match = find(fields, dest)
+            if match is MISS:
+                missed.append(len(found))
+            found.append((ArrivedReceipt(fields, dest, body_of(pdu)), match))
+        if missed and carrier.id in self.evicted_to_store:
+            await self._look_up(carrier, found, missed)
+        return self.outcomes.receipts(carrier, bind, found, changes)
+
+    async def _look_up(
+        self, carrier: CarrierState, found: list[tuple[ArrivedReceipt, Match]], missed: list[int]
+    ) -> None:
+        """Ids that left memory are in the store's map: bring their parts back."""
+        candidates = {at: carrier.correlation.candidates(found[at][0].fields.message_id) for at in missed}
+        keys = [key for some in candidates.values() for key in some]
+        ids: dict[str, int] = await self.ports.store.read(lambda s: s.find_by_smsc_id(carrier.id, keys))
+        if not ids:
+            return
+        parts = await self.load_parts(sorted(set(ids.values())))
+        for at, some in candidates.items():
+            arrived = found[at][0]
+            key = next((key for key in some if ids.get(key) in parts), "")
+            if not key:
+                continue
+            part = parts[ids[key]]
+            if part.state >= State.DELIVERED:
+                found[at] = (arrived, Match(None, key, part.id))
+            else:
+                carrier.correlation.live[key] = part
+                found[at] = (arrived, Match(part, key))
+
+    async def load_parts(self, ids: list[int]) -> dict[int, Part]:
+        """Parts from the store; those of split messages bring what is known of their siblings."""
+        parts: list[Part] = await self.ports.store.read(lambda s: s.parts(ids))
+        heads = {part.id - part.part_no + 1: part for part in parts if part.parts > 1}
+        if heads:
+            wanted = [head + n for head, part in heads.items() for n in range(part.parts)]
+            siblings: list[Part] = await self.ports.store.read(lambda s: s.parts(wanted))
+            self.adopt_siblings(siblings)
+        return {part.id: part for part in parts}
+
+    def adopt_siblings(self, siblings: Iterable[Part]) -> None:
+        by_head: dict[int, list[Part]] = {}
+        for part in siblings:
+            by_head.setdefault(part.id - part.part_no + 1, []).append(part)
+        for some in by_head.values():
+            self.splits.adopt(some)
+
+    async def message_parts(self, message_id: int) -> list[Part]:
+        """All parts of a message, final or not, by id; empty if there is no such message."""
+        head: list[Part] = await self.ports.store.read(lambda s: s.parts([message_id]))
+        if not head or head[0].part_no != 1 or head[0].parts == 1:
+            return head if head and head[0].part_no == 1 else []
+        ids = range(message_id, message_id + head[0].parts)
+        parts: list[Part] = await self.ports.store.read(lambda s: s.parts(ids))
+        return parts
+
+    def evict(self, carrier: CarrierState) -> None:
+        """Keep the correlation map within its bound; housekeeping writes what leaves it."""
+        entries = carrier.correlation.evict()
+        if entries:
+            self.evicted.setdefault(carrier.id, []).extend(entries)
+
+    def deliver(self, events: Sequence[Event]) -> None:
+        """Durable events enter their accounts' logs and move on at once where they can."""
+        accounts = self.accounts
+        touched: set[int] = set()
+        for event in events:
+            account = accounts.get(event.account)
+            if account is not None:
+                account.outbox.offer(event)
+                touched.add(event.account)
+        for account_id in touched:
+            accounts[account_id].pump()
+
+
+def digits_of(address: bytes) -> int:
+    """The number of an address as an int, 0 where it has none."""
+    digits = address.lstrip(b"+")
+    return int(digits) if digits.isdigit() and len(digits) <= 18 else 0

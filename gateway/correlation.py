@@ -1,0 +1,111 @@
+"""Which part does a carrier's message id speak of: the map that every receipt is looked up in.
+
+Keyed by carrier (one id space for all its binds) and the normal form of the answered id. The live part of the
+map is in memory and bounded: over the bound the oldest entries move to the store's map (`evict`), where a
+lookup that misses here goes on. An entry whose part is final stays for a while, so that a carrier's repeat is
+known for one. How a carrier writes its ids is learned from the pairs that matched.
+"""
+
+from collections import deque
+
+import msgspec
+
+from gateway.smpp.message_ids import HabitLearner, response_key
+from gateway.smpp.receipts import ReceiptFields
+from store.model import Part
+
+LIVE_ENTRIES_MAX = 150_000  # about 500 octets each with its part: 75 MB
+EVICT_SHARE = 5  # a fifth of the bound at a time
+FINAL_ENTRIES_MAX = 50_000  # ids of finished parts, for recognising repeats: 10 MB
+SUBSCRIBER_DIGITS = 8  # receipts name numbers with and without country code; the end is the subscriber
+
+
+class Match(msgspec.Struct, gc=False, frozen=True):
+    """What a receipt's id matched: a live part, or the id of one that is final, or neither."""
+
+    part: Part | None
+    key: str = ""
+    final_part_id: int = 0
+
+
+MISS = Match(None)
+
+
+class Correlation:
+    """The map of one carrier."""
+
+    def __init__(self, habits: HabitLearner, *, live_max: int = LIVE_ENTRIES_MAX) -> None:
+        self.habits = habits
+        self.live: dict[str, Part] = {}
+        self._final: dict[str, int] = {}
+        self._final_order: deque[str] = deque()
+        self.live_max = live_max
+
+    def remember(self, smsc_message_id: str, part: Part) -> None:
+        """A carrier answered ROK with this id."""
+        self.live[smsc_message_id.lstrip("0").lower() or smsc_message_id[:1]] = part
+
+    def key(self, smsc_message_id: str) -> str:
+        """The one form under which an answered id is stored."""
+        return response_key(smsc_message_id)
+
+    def find(self, fields: ReceiptFields, dest: int) -> Match:
+        """The part that a receipt speaks of; `dest` (0: unreadable) decides where its id is unclear."""
+        receipt_id = fields.message_id
+        part = self.live.get(receipt_id)
+        if part is not None:
+            self.habits.same += 1
+            return Match(part, receipt_id)
+        if not receipt_id:
+            return MISS
+        from_tlv = bool(fields.message_id_from_tlv)
+        for key in self.habits.keys(receipt_id, from_tlv=from_tlv):
+            part = self.live.get(key)
+            if part is not None:
+                self._learn(key, fields)
+                return Match(part, key)
+            part_id = self._final.get(key)
+            if part_id is not None:
+                return Match(None, key, part_id)
+        for key in self.habits.trials(receipt_id):
+            # A conversion that is not believed yet: only the destination can vouch for it.
+            part = self.live.get(key)
+            if part is not None and dest and same_subscriber(dest, part.dest):
+                self._learn(key, fields)
+                return Match(part, key)
+        return MISS
+
+    def _learn(self, key: str, fields: ReceiptFields) -> None:
+        self.habits.matched(key, fields.message_id)
+        if fields.message_id_from_tlv and fields.message_id_from_text:
+            self.habits.matched(fields.message_id_from_tlv, fields.message_id_from_text)
+
+    def candidates(self, receipt_id: str) -> tuple[str, ...]:
+        """Every key that an answer for this receipt's id could come under."""
+        return (*self.habits.keys(receipt_id), *self.habits.trials(receipt_id))
+
+    def finish(self, key: str) -> None:
+        """The part under `key` is final: remember only that it was."""
+        part = self.live.pop(key, None)
+        if part is None:
+            return
+        self._final[key] = part.id
+        self._final_order.append(key)
+        if len(self._final_order) > FINAL_ENTRIES_MAX:
+            self._final.pop(self._final_order.popleft(), None)
+
+    def evict(self) -> list[tuple[str, int]]:
+        """Over the bound: the oldest entries as (key, part id), for the store's map."""
+        if len(self.live) <= self.live_max:
+            return []
+        count = self.live_max // EVICT_SHARE
+        keys = [key for key, _ in zip(self.live, range(count), strict=False)]
+        return [(key, self.live.pop(key).id) for key in keys]
+
+
+def same_subscriber(one: int, other: int) -> bool:
+    """Whether two spellings of a number mean one subscriber: their ends agree."""
+    if one == other:
+        return True
+    modulus: int = 10**SUBSCRIBER_DIGITS
+    return one % modulus == other % modulus

@@ -1,0 +1,273 @@
+"""`sluice serve`: the composition root. Opens the stores, wires the pieces, supervises them, drains.
+
+committer                  essential: no durability, no service
+  links nursery            gets a deadline at drain
+    dialer                 our binds to carriers, each contained
+    connections            each contained
+    housekeeping           schedules, refills, sweeps, the store's own clockwork
+    listeners              SMPP (plain, TLS), HTTP, control socket; cancelled first at drain
+"""
+
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from gateway import recovery
+from gateway.config import parse_listen
+from gateway.control import ControlServer
+from gateway.control_daemon import operations
+from gateway.core import Core
+from gateway.housekeeping import Housekeeping
+from gateway.links.dialer import Dialer
+from gateway.links.link import Ticker
+from gateway.links.server import SmppServer
+from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
+from gateway.screening import Screens, build_blacklists, build_words
+from gateway.settings import Config
+from gateway.smpp.message_ids import HabitLearner
+from store.config_db import ConfigStore
+from store.files import DataLock, StoreError
+from store.port import StoreFailed, StoreOptions
+from store.traffic import SqliteStore
+
+log = structlog.get_logger("daemon")
+
+SWITCH_INTERVAL_S = 0.0005  # measured: the writer thread gets 60,000 rows/s beside a busy loop, not 5,000
+EXIT_STORE_FAILED = 70  # sysexits' "internal software error": a supervisor restarts us (P10)
+LINK_GOODBYE_S = 5.0
+
+
+class Daemon:
+    """The running gateway, with everything a command or a test may ask of it."""
+
+    def __init__(
+        self, config: Config, data: Path, ports: Ports, configuration: ConfigStore, core: Core
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.ports = ports
+        self.configuration = configuration
+        self.core = core
+        self.ticker = Ticker(ports.clock)
+        self.dialer = Dialer(core, config, self.ticker)
+        self.server = SmppServer(core, config, self.ticker, self.dialer)
+        self.housekeeping = Housekeeping(core, self._consolidate)
+        self.addresses: dict[str, tuple[str, int]] = {}
+        self._configuring = trio.Lock()
+        self.ended = trio.Event()
+        self._drain = trio.Event()
+
+    # -- configuration ----------------------------------------------------------------------------
+
+    async def reload(self) -> None:
+        """Take the directory, words and blacklists as config.db has them now. Heavy parts in a worker."""
+        async with self._configuring:
+            store = self.configuration
+            directory = await trio.to_thread.run_sync(store.directory)
+            words = await trio.to_thread.run_sync(lambda: build_words(store.words()))
+            blacklists = await trio.to_thread.run_sync(lambda: build_blacklists(store.blacklists()))
+            self.core.set_directory(directory)
+            self.core.set_screens(Screens(words, blacklists))
+            self.core.reject_blacklisted()
+            self.dialer.reconcile()
+            await self.server.drop_inactive()
+
+    async def _consolidate(self, day: int) -> None:
+        """A day is sealed: its used parts go into config.db, where they outlive the day's file."""
+        usage = await self.ports.store.read(lambda s: s.usage(day))
+        used = {user: parts for user, (_, parts) in usage.items()}
+        await trio.to_thread.run_sync(self.configuration.consolidate, day, used)
+
+    # -- running ----------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus["Daemon"] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `drain`. Raises StoreFailed when the disk does (P10)."""
+        core = self.core
+        async with trio.open_nursery() as essential:
+            essential.start_soon(core.committer.run)
+            async with trio.open_nursery() as links:
+                links.start_soon(self.ticker.run)
+                links.start_soon(self.dialer.run)
+                links.start_soon(self.housekeeping.run)
+                async with trio.open_nursery() as listening:
+                    await self._listen(listening, links)
+                    task_status.started(self)
+                    await self._drain.wait()
+                    core.draining = True
+                    listening.cancel_scope.cancel()
+                log.info("draining", connections=len(self.server.links) + len(self.dialer.links))
+                await self._say_goodbye()
+                links.cancel_scope.cancel()
+            core.committer.close()
+        self.ended.set()
+        log.info("stopped")
+
+    def drain(self) -> None:
+        """Stop accepting, let answers come, unbind, commit, end (P13). At most `smpp.drain_s`."""
+        self._drain.set()
+
+    async def _say_goodbye(self) -> None:
+        with trio.move_on_after(self.config.smpp.drain_s):
+            async with trio.open_nursery() as nursery:
+                for link in [*self.server.links, *self.dialer.links]:
+                    nursery.start_soon(link.leave, LINK_GOODBYE_S)
+
+    async def _listen(self, listening: trio.Nursery, links: trio.Nursery) -> None:
+        smpp = self.config.smpp
+        if smpp.listen:
+            await self._listen_smpp("smpp", smpp.listen, None, listening, links)
+        if smpp.tls.listen:
+            await self._listen_smpp(
+                "smpp-tls", smpp.tls.listen, server_context(self.config), listening, links
+            )
+
+    async def _listen_smpp(
+        self, name: str, listen: str, tls: ssl.SSLContext | None, listening: trio.Nursery, links: trio.Nursery
+    ) -> None:
+        listeners = await self.open_listeners(name, listen)
+        listening.start_soon(self.server.serve, listeners, tls, links)
+
+    async def open_listeners(self, name: str, listen: str) -> list[trio.abc.Listener[trio.abc.Stream]]:
+        """Listeners on an address of the configuration, their real address noted and logged."""
+        host, port = parse_listen(listen)
+        try:
+            listeners = await self.ports.network.listen(host, port)
+        except OSError as error:
+            raise StoreError(
+                f"The {name} listener cannot use {listen}: {error.strerror or error}."
+                " Is another program using it? Choose another address in sluice.toml."
+            ) from error
+        address = _address(listeners[0]) or (host, port)
+        self.addresses[name] = address
+        log.info("listening", name=name, address=f"{address[0]}:{address[1]}")
+        return listeners
+
+
+def _address(listener: trio.abc.Listener[trio.abc.Stream]) -> tuple[str, int] | None:
+    socket = getattr(listener, "socket", None)
+    if socket is None:
+        return None
+    name = socket.getsockname()
+    return str(name[0]), int(name[1])
+
+
+def server_context(config: Config) -> ssl.SSLContext:
+    """TLS of the second listener: 1.2 or later, client certificates where an authority is named."""
+    tls = config.smpp.tls
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key)
+    if tls.client_ca:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def store_options(config: Config) -> StoreOptions:
+    store = config.store
+    return StoreOptions(
+        retention_days=store.retention_days,
+        disk_low_octets=store.disk_low_mib << 20,
+        disk_critical_octets=store.disk_critical_mib << 20,
+        ballast_octets=store.ballast_mib << 20,
+    )
+
+
+@asynccontextmanager
+async def open_daemon(
+    config: Config, data: Path, *, network: Any = None, clock: Any = None
+) -> AsyncIterator[Daemon]:
+    """A daemon on a data directory, recovered and ready to `run`; closes its files at the end."""
+    clock = clock or RealClock()
+    lock = DataLock.acquire(data)
+    try:
+        configuration = ConfigStore.open(data)
+        try:
+            store = await trio.to_thread.run_sync(
+                lambda: SqliteStore.open(data, now_ms=clock.wall_ms(), options=store_options(config))
+            )
+            try:
+                ports = Ports(clock, network or RealNetwork(), seeded(None), ThreadedStore(store))
+                recovered = await ports.store.read(lambda s: s.recover())
+                for note in (*recovered.notes, *recovered.quarantined):
+                    log.warning("store", note=note)
+                core = Core(ports, config, last_id=recovered.last_id)
+                for carrier, habits in configuration.habits().items():
+                    core.habits[carrier] = HabitLearner.from_dict(habits)
+                daemon = Daemon(config, data, ports, configuration, core)
+                await daemon.reload()
+                used = recovery.used_before(configuration, store)
+                await recovery.restore(core, recovered, used)
+                yield daemon
+            finally:
+                await trio.to_thread.run_sync(store.close)
+        finally:
+            configuration.close()
+    finally:
+        lock.release()
+
+
+async def serve(config: Config, data: Path) -> None:
+    """Run until SIGTERM or SIGINT, then drain."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    async with open_daemon(config, data) as daemon, trio.open_nursery() as nursery:
+        await nursery.start(daemon.run)
+        await nursery.start(serve_extras, daemon)
+        await until_signal(daemon.ended)
+        daemon.drain()
+        await daemon.ended.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def until_signal(ended: trio.Event | None = None) -> None:
+    """Wait for SIGTERM or SIGINT, or until the daemon has ended by itself."""
+    async with trio.open_nursery() as nursery:
+        if ended is not None:
+
+            async def watch() -> None:
+                await ended.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("asked to stop", signal=signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+                break
+
+
+async def serve_extras(
+    daemon: Daemon, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """What answers people rather than messages: the control socket."""
+    server = ControlServer(operations(daemon), request_octets_max=daemon.config.limits.control_octets_max)
+    await server.serve(daemon.data / "control.sock", task_status=task_status)
+
+
+def run_serve(config: Config, data: Path) -> int:
+    """The command's body: 0 after a drain, 70 when the disk failed (P10), 1 for what a person must mend."""
+    status = 0
+    try:
+        trio.run(serve, config, data)
+    except* StoreFailed as group:
+        log.critical("the store failed; restart to recover", because=str(first_of(group)))
+        status = EXIT_STORE_FAILED
+    except* StoreError as group:
+        print(first_of(group), file=sys.stderr)  # noqa: T201
+        status = 1
+    return status
+
+
+def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
+    """The first plain exception inside nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

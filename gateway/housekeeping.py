@@ -1,0 +1,324 @@
+"""What happens by the clock: schedules fall due, validity ends, queues refill, old receipts find their parts.
+
+Everything here is slow work at a gentle pace; nothing on a message's fast way waits for it. Wall time that
+jumps forward pauses whatever it would wrongly fire (P11).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from filters.verdict import Reason
+
+from gateway.correlation import same_subscriber
+from gateway.delivery import INBOUND, RECEIPT, Event
+from gateway.operations import WAITING
+from gateway.outbound import Refill
+from store.model import NO_ANSWER, Changes, Delivered, Part, PartFlag, State
+from store.port import Event as StoredEvent
+
+if TYPE_CHECKING:
+    from gateway.accounts import AccountState
+    from gateway.carriers import CarrierState
+    from gateway.core import Core
+
+log = structlog.get_logger("housekeeping")
+
+REFILL_PERIOD_S = 0.05
+SCHEDULE_PERIOD_S = 1.0
+SWEEP_PERIOD_S = 30.0
+SWEEP_PARTS = 5_000  # one reading's worth; the sweep goes on until nothing is left
+FAILOVER_AFTER_S = 5.0  # a carrier down for this long gives its waiting messages to the next of their route
+JUMP_MS = 5 * 60 * 1000  # a wall clock that steps forward by this much is not believed at once
+STABLE_S = 60.0
+EVICT_BATCH = 10_000
+
+
+class WallWatch:
+    """Whether the wall clock can be believed: it steps with the monotonic one, or has for a minute (P11)."""
+
+    def __init__(self, now: float, wall_ms: int) -> None:
+        self._now = now
+        self._wall_ms = wall_ms
+        self._doubted_until = float("-inf")
+
+    def believable(self, now: float, wall_ms: int) -> bool:
+        jumped = (wall_ms - self._wall_ms) - (now - self._now) * 1000
+        self._now, self._wall_ms = now, wall_ms
+        if jumped > JUMP_MS:
+            log.warning("the wall clock jumped forward", by_s=round(jumped / 1000), pausing_s=STABLE_S)
+            self._doubted_until = now + STABLE_S
+        return now >= self._doubted_until
+
+
+class Housekeeping:
+    def __init__(self, core: "Core", on_sealed: Callable[[int], Awaitable[None]]) -> None:
+        self._core = core
+        self._on_sealed = on_sealed
+        self._wall = WallWatch(core.clock.now(), core.clock.wall_ms())
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._every, REFILL_PERIOD_S, self.refill)
+            nursery.start_soon(self._every, SCHEDULE_PERIOD_S, self.fire_schedules)
+            nursery.start_soon(self._every, SWEEP_PERIOD_S, self.sweep)
+            nursery.start_soon(self._every, 1.0, self.each_second)
+            nursery.start_soon(self._every, 1.0, self.maintain_store)
+
+    async def _every(self, period_s: float, do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await trio.sleep(period_s)
+            await do()
+
+    async def maintain_store(self) -> None:
+        """Checkpoints, indexes, roll-over, retention, free space: the store's own clockwork."""
+        core = self._core
+        while True:
+            done = await core.ports.store.write(lambda s: s.maintain(core.clock.wall_ms()))
+            if core.disk != done.disk:
+                log.warning("free disk space changed", state=done.disk, free_mib=done.free_octets >> 20)
+            core.disk = done.disk
+            for day in done.days_to_seal:
+                await core.ports.store.read(lambda s, day=day: s.seal(day))
+                await self._on_sealed(day)
+            if not done.more:
+                return
+
+    # -- queues and logs that outgrew memory ------------------------------------------------------
+
+    async def refill(self) -> None:
+        core = self._core
+        for carrier in list(core.carriers.values()):
+            if carrier.active:
+                for refill in carrier.queue.refills():
+                    await self._refill_queue(carrier, refill)
+            entries = core.evicted.get(carrier.id)
+            if entries and len(entries) >= EVICT_BATCH:
+                await self.write_evicted(carrier.id)
+        for account in list(core.accounts.values()):
+            if account.outbox.wants_refill() and account.binds:
+                await self._refill_log(account)
+
+    async def _refill_queue(self, carrier: "CarrierState", refill: Refill) -> None:
+        core = self._core
+        parts: list[Part] = await core.ports.store.read(
+            lambda s: s.queued(refill.carrier, refill.lane, refill.account, refill.after_id, refill.limit)
+        )
+        full = len(parts) >= refill.limit
+        if parts and full:
+            parts = whole_messages(parts)
+        good = await self.still_allowed(parts)
+        if carrier.suspects:
+            self._mark_suspects(carrier, good)
+        carrier.queue.refilled(refill, good, high_id=parts[-1].id if parts else 0, more=full)
+        if any(part.parts > 1 for part in good):
+            heads = sorted({part.id - part.part_no + 1 for part in good if part.parts > 1})
+            for head in heads:
+                core.adopt_siblings(await core.message_parts(head))
+        carrier.pump()
+
+    def _mark_suspects(self, carrier: "CarrierState", parts: list[Part]) -> None:
+        """After a crash the first of a queue may have been sent already: say so on each (P3)."""
+        suspects = parts[: carrier.suspects]
+        carrier.suspects -= len(suspects)
+        if carrier.carrier.on_unknown != "resend":
+            return  # such a carrier's parts are recorded before they are sent: what is QUEUED was not
+        for part in suspects:
+            part.flags |= PartFlag.MAYBE_DUPLICATE
+        carrier.maybe_duplicates += len(suspects)
+        flagged = [(part.id, part.flags) for part in suspects]
+        self._core.committer.submit(Changes(flagged=flagged), lambda applied: None)
+
+    async def still_allowed(self, parts: list[Part]) -> list[Part]:
+        """Without those whose number was blacklisted since they were accepted; these end as REJECTED."""
+        core = self._core
+        check = core.screens.blacklists.check
+        names = core.intake.rules.sms_type_names
+        good, listed = [], []
+        for part in parts:
+            if part.id in core.withdrawn or part.id in core.withdrawn_before:
+                continue
+            account = core.accounts.get(part.account)
+            chain = account.group_chain if account else ()
+            (listed if check(part.dest, chain, names.get(part.sms_type, "")) else good).append(part)
+        if listed:
+            core.end(listed, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH, sent=False)
+        return good
+
+    async def _refill_log(self, account: "AccountState") -> None:
+        core, outbox = self._core, account.outbox
+        outbox.refilling = True
+        limit = outbox.events_max // 2
+        after = outbox.high_id
+        rows = await core.ports.store.read(lambda s: s.pending_events(account.id, after, limit))
+        outbox.refilled([event_of(row) for row in rows], more=len(rows) >= limit)
+        account.pump()
+
+    async def write_evicted(self, carrier: int) -> None:
+        """Move evicted correlation entries into the store's map."""
+        core = self._core
+        entries = core.evicted.pop(carrier, [])
+        if entries:
+            core.evicted_to_store.add(carrier)
+            rows = [(carrier, key, part_id) for key, part_id in entries]
+            await core.ports.store.write(lambda s: s.remember_smsc_ids(rows))
+
+    # -- time -------------------------------------------------------------------------------------
+
+    async def fire_schedules(self) -> None:
+        core = self._core
+        now_ms = core.clock.wall_ms()
+        if not self._wall.believable(core.clock.now(), now_ms):
+            return
+        while core.scheduled:
+            due: list[Part] = await core.ports.store.read(lambda s: s.scheduled_due(now_ms, SWEEP_PARTS))
+            good = await self.still_allowed(due)
+            core.scheduled = max(0, core.scheduled - len(due)) if due else core.scheduled
+            for part in good:
+                part.state = State.QUEUED
+                choice = core.router.again(part.route)
+                if choice.carrier:
+                    part.carrier = choice.carrier
+            await core.committer.commit(
+                Changes(moved=[(part.id, State.QUEUED, part.carrier) for part in good])
+            )
+            core.offer(good)
+            if len(due) < SWEEP_PARTS:
+                break
+
+    async def each_second(self) -> None:
+        core = self._core
+        now = core.clock.now()
+        for carrier in core.carriers.values():
+            carrier.rise(now)
+            carrier.measure(now)
+            if carrier.queue.length:
+                carrier.pump()
+            down_since = carrier.down_since
+            if down_since is not None and now - down_since > FAILOVER_AFTER_S:
+                await self.fail_over(carrier)
+        for account in core.accounts.values():
+            account.outbox.tick(now)
+            account.pump()
+
+    async def fail_over(self, carrier: "CarrierState") -> None:
+        """Give waiting messages of a carrier that is down to the next carrier of their route that is up."""
+        core = self._core
+        choices: dict[int, int] = {}
+
+        def elsewhere(part: Part) -> bool:
+            target = choices.get(part.route)
+            if target is None:
+                choice = core.router.again(part.route)
+                target = choices[part.route] = choice.carrier if core.carrier_up(choice.carrier) else 0
+            return target not in (0, carrier.id)
+
+        if not carrier.queue.length:
+            return
+        moved = carrier.queue.remove(elsewhere)
+        if not moved:
+            return
+        for part in moved:
+            part.carrier = choices[part.route]
+        await core.committer.commit(Changes(moved=[(p.id, State.QUEUED, p.carrier) for p in moved]))
+        core.offer(moved)
+        log.info("messages moved to another carrier", count=len(moved), away_from=carrier.carrier.name)
+
+    async def sweep(self) -> None:
+        """Validity that ended in a queue or without a receipt, receipts kept too long, incomplete MO."""
+        core = self._core
+        now, now_ms = core.clock.now(), core.clock.wall_ms()
+        if self._wall.believable(now, now_ms):
+            await self._sweep_overdue(now_ms)
+            await self._sweep_events(now_ms)
+            await self._sweep_parked(now_ms)
+        changes = Changes()
+        core.inbound.give_up(now, changes)
+        if changes.inbound:
+            await core.committer.commit(changes)
+        for carrier in list(core.evicted):
+            await self.write_evicted(carrier)
+        # Two generations: a reading that began before the sweep may still bring what was withdrawn then.
+        core.withdrawn_before, core.withdrawn = core.withdrawn, set()
+
+    async def _sweep_overdue(self, now_ms: int) -> None:
+        core = self._core
+        grace_ms = int(core.config.receipts.unknown_after_hours * 3_600_000)
+        overdue: list[Part] = await core.ports.store.read(lambda s: s.overdue(now_ms, SWEEP_PARTS))
+        unknown = [part for part in overdue if part.state in (State.SENT, State.HELD)]
+        silent = [part for part in unknown if part.expires_at + grace_ms <= now_ms]
+        if silent:
+            core.end(silent, State.UNKNOWN, Reason.NO_RECEIPT, sent=True)
+        waiting: list[Part] = []
+        for part in overdue:
+            carrier = core.carriers.get(part.carrier)
+            if part.state not in WAITING or part.expires_at > now_ms or carrier is None:
+                continue
+            if part.state == State.QUEUED and carrier.queue.where(part) == "gone":
+                continue
+            waiting += carrier.queue.remove(lambda p, i=part.id: p.id == i) or [part]
+            core.withdrawn.add(part.id)
+        if waiting:
+            core.end(waiting, State.EXPIRED, Reason.EXPIRED_IN_QUEUE, sent=False)
+
+    async def _sweep_events(self, now_ms: int) -> None:
+        core = self._core
+        oldest_s = now_ms // 1000 - int(core.config.receipts.keep_hours * 3600)
+        for account in core.accounts.values():
+            old = account.outbox.expire(oldest_s)
+            if old:
+                row = Delivered(account.id, "", now_ms, NO_ANSWER, [event.id for event in old], True)
+                await core.committer.commit(Changes(delivered=[row]))
+                log.warning("events given up on", account=account.account.system_id, count=len(old))
+
+    async def _sweep_parked(self, now_ms: int) -> None:
+        """Try parked receipts once more, also in the store's map; drop those kept long enough."""
+        core = self._core
+        keep_ms = int(core.config.receipts.park_hours * 3_600_000)
+        by_carrier: dict[int, dict[int, tuple]] = {}  # type: ignore[type-arg]
+        for (carrier_id, _), waiting in core.outcomes.parked.items():
+            for parked, fields in waiting:
+                by_carrier.setdefault(carrier_id, {})[parked.id] = (parked, fields)
+        for carrier_id, entries in by_carrier.items():
+            carrier = core.carriers.get(carrier_id)
+            if carrier is None:
+                continue
+            changes = Changes()
+            events: list[Event] = []
+            keys_of = {i: carrier.correlation.candidates(e[0].smsc_message_id) for i, e in entries.items()}
+            keys = [key for some in keys_of.values() for key in some]
+            ids: dict[str, int] = await core.ports.store.read(
+                lambda s, c=carrier_id, k=keys: s.find_by_smsc_id(c, k)
+            )
+            parts = await core.load_parts(sorted(set(ids.values()))) if ids else {}
+            for entry_id, (parked, fields) in entries.items():
+                part = next((parts[ids[k]] for k in keys_of[entry_id] if ids.get(k) in parts), None)
+                if part is not None and (not parked.dest or same_subscriber(parked.dest, part.dest)):
+                    events += core.outcomes.match_parked_late(carrier, parked, fields, part, changes)
+                elif now_ms - parked.received_at > keep_ms:
+                    core.outcomes.drop_parked(carrier, parked)
+                    changes.unparked.append(parked.id)
+            if changes.unparked:
+                await core.committer.commit(changes)
+                core.deliver(events)
+
+
+def whole_messages(parts: list[Part]) -> list[Part]:
+    """Without a last message of which the reading cut off the end."""
+    last = parts[-1]
+    if last.part_no == last.parts:
+        return parts
+    head = last.id - last.part_no + 1
+    whole = [part for part in parts if part.id < head]
+    return whole or parts
+
+
+def event_of(row: StoredEvent) -> Event:
+    """A stored event as the log holds it."""
+    if row.receipt is not None:
+        told = row.receipt
+        done_at = told.received_at
+        return Event(row.id, RECEIPT, row.account, row.part, told.message_state, told.error, done_at, b"")
+    assert row.inbound is not None
+    return Event(row.id, INBOUND, row.account, None, 0, 0, row.inbound.received_at, row.inbound.body)

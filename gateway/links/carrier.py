@@ -1,0 +1,216 @@
+"""One bind to a carrier: parts go out in windows, answers and receipts come back, nothing is acked too soon.
+
+Within one pass answers come first, receipts second, so that a receipt in the same segment as its answer finds
+its part. deliver_sm_resp goes out only after the commit of what it acknowledges (P4).
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from gateway.carriers import CarrierState, Flight
+from gateway.committer import Ticket
+from gateway.delivery import Event
+from gateway.links.link import Link, LinkLimits
+from gateway.ports import Clock
+from gateway.smpp.constants import CommandId, Status
+from gateway.smpp.pdu import (
+    AlertNotification,
+    DataSm,
+    DataSmResp,
+    DeliverSm,
+    Pdu,
+    SubmitSm,
+    SubmitSmResp,
+)
+from gateway.smpp.receipts import is_receipt
+from gateway.smpp.session import Session
+from gateway.smpp.session_values import Received
+from gateway.smpp.states import BindState
+from store.model import Changes, Part
+from store.port import Applied
+
+if TYPE_CHECKING:
+    from gateway.core import Core
+
+log = structlog.get_logger("carrier")
+
+REPORTS = frozenset({"receipt", "intermediate"})
+COMMIT_PATIENCE_S = 0.05  # a slow disk must not keep freed window slots or an enquire_link waiting
+
+
+class CarrierLink(Link):
+    """One bound session with a carrier, whoever connected.
+
+    `transmits` and `receives` are from our side: a bound-in carrier that bound as transmitter receives.
+    """
+
+    def __init__(
+        self,
+        core: "Core",
+        carrier: CarrierState,
+        stream: trio.abc.Stream,
+        session: Session,
+        clock: Clock,
+        limits: LinkLimits,
+        *,
+        peer: str,
+        number: int,
+        transmits: bool,
+    ) -> None:
+        super().__init__(stream, session, clock, limits, peer)
+        self.core = core
+        self.carrier = carrier
+        self.number = number
+        self.transmits = transmits
+        self.carried: deque[Part] = deque()
+        carrier.binds.append(self)
+        if transmits:
+            carrier.down_since = None
+
+    def started(self) -> None:
+        self.carrier.pump()
+
+    def __repr__(self) -> str:
+        return f"<CarrierLink {self.carrier.carrier.name} #{self.number} {self.session.state.value}>"
+
+    @property
+    def can_send(self) -> bool:
+        return self.transmits and self.closing is None
+
+    @property
+    def window_free(self) -> int:
+        return self.session.window_free
+
+    def send_flights(self, flights: list[Flight], bodies: list[bytes], now: float) -> None:
+        self.session.send_requests(CommandId.SUBMIT_SM, bodies, flights, now)
+        self.flush()
+
+    async def handle(self, received: Received) -> None:
+        core, carrier = self.core, self.carrier
+        changes = Changes()
+        events: list[Event] = []
+        if received.answers:
+            events += core.outcomes.answers(carrier, self.number, received.answers, changes)  # type: ignore[arg-type]
+        if received.late:
+            events += core.outcomes.answers(
+                carrier,
+                self.number,
+                received.late,  # type: ignore[arg-type]
+                changes,
+                late=True,
+            )
+        reports: list[DeliverSm | DataSm] = []
+        inbound: list[DeliverSm | DataSm] = []
+        by_text = carrier.carrier.receipt_by_text
+        for request in received.requests:
+            if isinstance(request, SubmitSm):
+                # The other dialect of a bound-in carrier: what it pushes comes as submit_sm.
+                request = as_deliver_sm(request)
+            if isinstance(request, DeliverSm | DataSm):
+                (reports if is_receipt(request, by_text=by_text) in REPORTS else inbound).append(request)
+            elif not isinstance(request, AlertNotification):
+                self.session.respond_error(request, Status.ESME_RINVCMDID)
+        if received.answers:
+            # Freed slots are filled before anything waits for the disk.
+            carrier.pump()
+        if reports:
+            events += await core.read_receipts(carrier, self.number, reports, changes)
+        if inbound:
+            events += await core.inbound.arrived(carrier, inbound, changes)
+        requests = [r for r in received.requests if not isinstance(r, AlertNotification)]
+        ticket = self._commit(changes, requests, events)
+        # The next answers and receipts collect meanwhile, so that batches grow with load.
+        with trio.move_on_after(COMMIT_PATIENCE_S):
+            await ticket.settled.wait()
+
+    def _commit(self, changes: Changes, requests: Sequence[Pdu], events: Sequence[Event]) -> Ticket:
+        core = self.core
+
+        def durable(applied: Applied) -> None:
+            if requests:
+                self._acknowledge(requests)
+                self.flush()
+            if events:
+                core.deliver(events)
+
+        core.evict(self.carrier)
+        return core.committer.submit(changes, durable)
+
+    def _acknowledge(self, requests: Sequence[Pdu]) -> None:
+        session = self.session
+        if session.state in (BindState.CLOSED, BindState.UNBOUND):
+            return
+        plain = [request.sequence_number for request in requests if type(request) is DeliverSm]
+        if plain:
+            session.respond_deliveries(plain)
+        for request in requests:
+            if isinstance(request, DataSm):
+                session.respond(request, DataSmResp())
+            elif isinstance(request, SubmitSm):
+                session.respond(request, SubmitSmResp(message_id=b"%d" % self.core.ids.mint()))
+
+    def expired(self, tokens: Sequence[object]) -> None:
+        self._unanswered(tokens, lost=False)
+
+    def ended(self, tokens: Sequence[object]) -> None:
+        carrier = self.carrier
+        if self in carrier.binds:
+            carrier.binds.remove(self)
+        if self.carried:
+            carrier.put_back(list(self.carried))
+            self.carried.clear()
+        if not any(bind.can_send for bind in carrier.binds):
+            carrier.down_since = self.clock.now()
+        self._unanswered([token for token in tokens if isinstance(token, Flight)], lost=True)
+
+    def _unanswered(self, flights: Sequence[object], *, lost: bool) -> None:
+        if not flights:
+            return
+        changes = Changes()
+        events = self.core.outcomes.unanswered(
+            self.carrier,
+            self.number,
+            flights,  # type: ignore[arg-type]
+            changes,
+            lost=lost,
+        )
+        log.warning(
+            "submits without an answer",
+            carrier=self.carrier.carrier.name,
+            bind=self.number,
+            count=len(flights),
+            because="the bind was lost" if lost else "the response timeout passed",
+            policy=self.carrier.carrier.on_unknown,
+        )
+        self._commit(changes, (), events)
+        self.carrier.pump()
+
+
+def as_deliver_sm(submit: SubmitSm) -> DeliverSm:
+    """What a bound-in carrier pushes as submit_sm, read as the deliver_sm that it means."""
+    return DeliverSm(
+        submit.sequence_number,
+        0,
+        submit.service_type,
+        submit.source_addr_ton,
+        submit.source_addr_npi,
+        submit.source_addr,
+        submit.dest_addr_ton,
+        submit.dest_addr_npi,
+        submit.destination_addr,
+        submit.esm_class,
+        submit.protocol_id,
+        submit.priority_flag,
+        b"",
+        b"",
+        submit.registered_delivery,
+        0,
+        submit.data_coding,
+        0,
+        submit.short_message,
+        submit.tlvs,
+    )

@@ -1,0 +1,217 @@
+"""One stream with its SMPP session: a reader, a writer, and a clock that is asked from outside.
+
+Everybody appends to the session's output; only the writer sends. A write that does not end in time drops the
+link, for nobody can know how much of it arrived. Whatever way a link ends, `session.close()` hands back every
+unanswered request, and the subclass puts it where it belongs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+import trio.lowlevel
+
+from gateway.ports import Clock
+from gateway.smpp.session import Session
+from gateway.smpp.session_values import Received
+
+log = structlog.get_logger("link")
+
+READ_OCTETS = 65_536  # about 350 submit_sm; larger reads only move work from one pass to the next
+GOODBYE_S = 2.0  # time for the last answers and the unbind when a link is being ended
+
+
+class LinkLimits(msgspec.Struct, frozen=True):
+    write_timeout_s: float = 30.0
+    output_octets_max: int = 4 * 1024 * 1024  # a peer that does not read while we answer
+
+
+class Clocked(Protocol):
+    """What the ticker asks of every link."""
+
+    next_tick_at: float
+
+    def tick(self, now: float) -> None: ...
+
+
+class Link(ABC):
+    """Base of both kinds of link. Subclasses give `handle`, `expired` and `ended`."""
+
+    def __init__(
+        self, stream: trio.abc.Stream, session: Session, clock: Clock, limits: LinkLimits, peer: str
+    ) -> None:
+        self.stream = stream
+        self.session = session
+        self.clock = clock
+        self.limits = limits
+        self.peer = peer
+        self.next_tick_at = 0.0
+        self.closing: str | None = None
+        self._writable = trio.Event()
+        self._scope = trio.CancelScope()
+        self._ended = False
+
+    # -- for subclasses ---------------------------------------------------------------------------
+
+    @abstractmethod
+    async def handle(self, received: Received) -> None:
+        """Requests and answers of one pass, in wire order. May wait; appends answers to the session."""
+
+    @abstractmethod
+    def started(self) -> None:
+        """The loops are about to run: send what waits for this link."""
+
+    @abstractmethod
+    def expired(self, tokens: Sequence[object]) -> None:
+        """Our requests whose answer did not come in time."""
+
+    @abstractmethod
+    def ended(self, tokens: Sequence[object]) -> None:
+        """The link is gone; these requests of ours were unanswered."""
+
+    # -- the loops --------------------------------------------------------------------------------
+
+    async def run(self, received: Received | None = None) -> None:
+        """Read, answer and write until either side ends it. Hands back what was unanswered, always.
+
+        `received` is what the peer had pipelined behind its bind.
+        """
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write_loop)
+                    self.started()
+                    if received is not None:
+                        await self._see(received)
+                    await self._read_loop()
+                    await self._last_words()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._finish()
+            await trio.aclose_forcefully(self.stream)
+
+    async def _read_loop(self) -> None:
+        session, clock, receive_some = self.session, self.clock, self.stream.receive_some
+        while self.closing is None:
+            try:
+                data = await receive_some(READ_OCTETS)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                self.closing = f"the connection broke ({type(error).__name__})"
+                return
+            if not data:
+                self.closing = "the peer closed the connection"
+                return
+            await self._see(session.receive(bytes(data), clock.now()))
+            if len(session.out) > self.limits.output_octets_max:
+                self.closing = "the peer does not read what it asked for"
+                return
+
+    async def _see(self, received: Received) -> None:
+        if received.requests or received.answers or received.late:
+            await self.handle(received)
+        if received.closing:
+            self.closing = received.closing
+        self.flush()
+
+    async def _write_loop(self) -> None:
+        session, limits = self.session, self.limits
+        self.flush()
+        while True:
+            await self._writable.wait()
+            self._writable = trio.Event()
+            while session.out:
+                with trio.move_on_after(limits.write_timeout_s) as scope:
+                    try:
+                        await self.stream.send_all(session.take_output())
+                    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                        self.end(f"the connection broke while writing ({type(error).__name__})")
+                        return
+                if scope.cancelled_caught:
+                    self.end(f"the peer took no octet for {limits.write_timeout_s:g} s")
+                    return
+
+    async def _last_words(self) -> None:
+        """Give the writer a moment for what is already in the output."""
+        with trio.move_on_after(GOODBYE_S):
+            while self.session.out:
+                self._writable.set()
+                await trio.sleep(0.005)
+            await trio.lowlevel.checkpoint()
+
+    # -- for everybody ----------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Something was appended to the session's output."""
+        if self.session.out:
+            self._writable.set()
+
+    def end(self, reason: str) -> None:
+        """End the link now, from any task."""
+        if self.closing is None:
+            self.closing = reason
+        self._scope.cancel()
+
+    async def leave(self, wait_s: float) -> None:
+        """End politely: let outstanding answers come, unbind, wait for the answer to that; bounded."""
+        await self._wait_until(lambda: not self.session.window_used, wait_s)
+        self.session.unbind(self.clock.now())
+        self.flush()
+        await self._wait_until(lambda: self.session.closing is not None, GOODBYE_S)
+        await self._wait_until(lambda: not self.session.out, GOODBYE_S)
+        self.end("the gateway unbound")
+
+    async def _wait_until(self, condition: Callable[[], bool], at_most_s: float) -> None:
+        """Look twenty times a second: what ends a link is said by many, and nobody else waits for it."""
+        deadline = self.clock.now() + at_most_s
+        while not condition() and self.closing is None and self.clock.now() < deadline:  # noqa: ASYNC110
+            await trio.sleep(0.05)
+
+    def tick(self, now: float) -> None:
+        """Timers of the session; called by the daemon's ticker when `next_tick_at` has come."""
+        tick = self.session.tick(now)
+        if tick.expired:
+            self.expired(tick.expired)
+        self.flush()
+        if tick.closing:
+            self.closing = self.closing or tick.closing
+            self.end(tick.closing)
+        self.next_tick_at = self.session.next_tick_at()
+
+    def _finish(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self.ended(self.session.close())
+
+
+class Ticker:
+    """Asks every link for its timers four times a second: one task instead of one a link."""
+
+    PERIOD_S = 0.25
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._links: dict[int, Clocked] = {}
+        self._every: list[Callable[[float], None]] = []
+
+    def add(self, link: Clocked) -> None:
+        self._links[id(link)] = link
+
+    def remove(self, link: Clocked) -> None:
+        self._links.pop(id(link), None)
+
+    def call_each_time(self, call: Callable[[float], None]) -> None:
+        self._every.append(call)
+
+    async def run(self) -> None:
+        while True:
+            await trio.sleep(self.PERIOD_S)
+            now = self._clock.now()
+            for link in list(self._links.values()):
+                if now >= link.next_tick_at:
+                    link.tick(now)
+            for call in self._every:
+                call(now)

@@ -1,0 +1,310 @@
+"""What a customer may ask about messages already accepted: query, cancel, replace, and submit_multi.
+
+Answers for a message of somebody else are those for a message that does not exist. Only what still waits can
+be cancelled or replaced: once a submit_sm is on a wire nobody can take it back.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from filters.verdict import Reason, smpp_status
+
+from gateway.accounts import AccountState
+from gateway.customer_pdus import id_from_shown
+from gateway.smpp.constants import CommandId, MessageState, Status
+from gateway.smpp.decode import decode_body
+from gateway.smpp.encode import body_of
+from gateway.smpp.pdu import (
+    CancelSm,
+    CancelSmResp,
+    DataSm,
+    DistributionList,
+    QuerySm,
+    QuerySmResp,
+    ReplaceSm,
+    ReplaceSmResp,
+    SubmitMulti,
+    SubmitMultiResp,
+    SubmitSm,
+    UnsuccessSme,
+)
+from gateway.smpp.segments import part_octets_max
+from gateway.smpp.text import alphabet_of
+from gateway.smpp.times import BadTime, format_absolute, schedule_moment, validity_deadline
+from gateway.smpp.tlv import has_payload
+from store.model import FINAL_STATES, NO_ERROR, Changes, Part, PartFlag, State
+
+if TYPE_CHECKING:
+    from gateway.core import Core
+
+VALIDITY_S_DEFAULT = 72 * 3600
+SCHEDULE_AHEAD_S_MAX = 30 * 86_400
+
+_MESSAGE_STATE = {
+    State.SCHEDULED: MessageState.SCHEDULED,
+    State.QUEUED: MessageState.ENROUTE,
+    State.CLAIMED: MessageState.ENROUTE,
+    State.SENT: MessageState.ENROUTE,
+    State.HELD: MessageState.ENROUTE,
+    State.REVIEW: MessageState.ENROUTE,
+    State.DELIVERED: MessageState.DELIVERED,
+    State.FAILED: MessageState.UNDELIVERABLE,
+    State.EXPIRED: MessageState.EXPIRED,
+    State.REJECTED: MessageState.REJECTED,
+    State.CANCELLED: MessageState.DELETED,
+    State.UNKNOWN: MessageState.UNKNOWN,
+}
+WAITING = frozenset({State.SCHEDULED, State.QUEUED})
+
+
+class Operations:
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+
+    # -- finding ----------------------------------------------------------------------------------
+
+    async def _message(self, account: AccountState, shown: bytes, source: bytes) -> list[Part]:
+        """The parts of a customer's own message; empty for unknown, foreign, or another source address."""
+        core = self._core
+        message_id = id_from_shown(shown, core.clock.wall_ms() // 1000, core.config.store.node)
+        if not message_id:
+            return []
+        parts = await core.message_parts(message_id)
+        if not parts or parts[0].account != account.id:
+            return []
+        # SMPP 3.4 section 4.8.1: the source must be that of the submit. Empty stands for the default sender.
+        if (source or account.default_sender) != parts[0].source:
+            return []
+        return parts
+
+    # -- query ------------------------------------------------------------------------------------
+
+    async def query(self, account: AccountState, request: QuerySm) -> QuerySmResp | int:
+        parts = await self._message(account, request.message_id, request.source_addr)
+        if not parts:
+            return Status.ESME_RQUERYFAIL
+        state, error, done_at = message_outcome(parts)
+        return QuerySmResp(
+            message_id=request.message_id,
+            final_date=format_absolute(done_at) if state in FINAL_STATES else b"",
+            message_state=_MESSAGE_STATE[state],
+            error_code=min(error, 255) if error != NO_ERROR and error < 0x4000 else 0,
+        )
+
+    # -- cancel -----------------------------------------------------------------------------------
+
+    async def cancel(self, account: AccountState, request: CancelSm) -> CancelSmResp | int:
+        core = self._core
+        if request.message_id:
+            parts = await self._message(account, request.message_id, request.source_addr)
+            if not parts:
+                return Status.ESME_RINVMSGID
+        else:
+            if not request.destination_addr or not request.source_addr:
+                return Status.ESME_RINVMSGID
+            dest = core.numbering.canonical(request.destination_addr, request.dest_addr_ton)
+            parts = await core.ports.store.read(
+                lambda s: s.find_pending(account.id, request.source_addr, dest)
+            )
+        cancelled = await self.cancel_parts(parts)
+        return CancelSmResp() if cancelled else Status.ESME_RCANCELFAIL
+
+    async def cancel_parts(self, parts: Sequence[Part]) -> int:
+        """Cancel whole messages of which nothing has left yet. How many parts that were.
+
+        Receipts say DELETED to those who asked for failures (SMPP 3.4 section 5.2.28).
+        """
+        core = self._core
+        waiting = self._take_waiting(parts)
+        if not waiting:
+            return 0
+        changes = Changes()
+        events = core.outcomes.end(waiting, State.CANCELLED, Reason.CANCELLED, changes, sent=False)
+        await core.committer.commit(changes)
+        core.deliver(events)
+        return len(waiting)
+
+    def _take_waiting(self, parts: Sequence[Part]) -> list[Part]:
+        """Of these messages the parts that wait, out of their queues; none of a message that has begun."""
+        core = self._core
+        by_head: dict[int, list[Part]] = {}
+        for part in parts:
+            by_head.setdefault(part.id - part.part_no + 1, []).append(part)
+        taken: list[Part] = []
+        for some in by_head.values():
+            carrier = core.carriers.get(some[0].carrier)
+            if carrier is None or any(part.state not in WAITING for part in some):
+                continue
+            if any(part.state == State.QUEUED and carrier.queue.where(part) == "gone" for part in some):
+                continue
+            ids = {part.id for part in some}
+            queued = {p.id: p for p in carrier.queue.remove(lambda p, ids=ids: p.id in ids)}  # type: ignore[misc]
+            core.withdrawn |= ids
+            taken += [queued.get(part.id, part) for part in some]
+        return taken
+
+    # -- replace ----------------------------------------------------------------------------------
+
+    async def replace(self, account: AccountState, request: ReplaceSm) -> ReplaceSmResp | int:
+        """New text, times and receipt wish for a message that waits; its alphabet stays (no data_coding)."""
+        core = self._core
+        parts = await self._message(account, request.message_id, request.source_addr)
+        if not parts:
+            return Status.ESME_RINVMSGID
+        now_ms = core.clock.wall_ms()
+        part = parts[0]
+        if len(parts) > 1 or part.flags & PartFlag.CONCATENATED:
+            return Status.ESME_RREPLACEFAIL
+        text = request.short_message
+        if len(text) > part_octets_max(alphabet_of(part.data_coding)):
+            return Status.ESME_RREPLACEFAIL
+        try:
+            deliver_at = schedule_moment(
+                request.schedule_delivery_time, now_ms, ahead_max_s=SCHEDULE_AHEAD_S_MAX
+            )
+        except BadTime:
+            return Status.ESME_RINVSCHED
+        try:
+            expires_at = validity_deadline(
+                request.validity_period,
+                deliver_at,
+                default_s=VALIDITY_S_DEFAULT,
+                max_s=VALIDITY_S_DEFAULT * 10,
+            )
+        except BadTime:
+            return Status.ESME_RINVEXPIRY
+        verdict = core.intake.screen_text(account, text, part.data_coding)
+        if isinstance(verdict, int):
+            return smpp_status(verdict)
+        waiting = self._take_waiting(parts)
+        if not waiting:
+            return Status.ESME_RREPLACEFAIL
+        part = waiting[0]
+        pdu = decode_body(CommandId.SUBMIT_SM, part.body)
+        assert isinstance(pdu, SubmitSm)
+        pdu.short_message = verdict.text
+        pdu.data_coding = verdict.data_coding
+        part.body = body_of(pdu)
+        part.data_coding = verdict.data_coding
+        part.detail = verdict.detail
+        part.registered_delivery = request.registered_delivery
+        part.deliver_at = deliver_at if deliver_at > now_ms else 0
+        part.expires_at = expires_at
+        part.flags = part.flags & ~(PartFlag.MASKED | PartFlag.VALIDITY_GIVEN)
+        if verdict.masked:
+            part.flags |= PartFlag.MASKED
+        if request.validity_period:
+            part.flags |= PartFlag.VALIDITY_GIVEN
+        part.state = State.SCHEDULED if part.deliver_at else State.QUEUED
+        await core.committer.commit(Changes(replaced=[part]))
+        core.offer([part])
+        return ReplaceSmResp()
+
+    async def replace_if_present(self, account: AccountState, submits: Sequence[SubmitSm]) -> None:
+        """replace_if_present_flag 1: a waiting message of the same source, destination and service type gives
+        way to the new one, and ends as DELETED under its own id."""
+        core = self._core
+        for submit in submits:
+            if submit.replace_if_present_flag != 1:
+                continue
+            dest = core.numbering.canonical(submit.destination_addr, submit.dest_addr_ton)
+            source = submit.source_addr or account.default_sender
+            parts: list[Part] = await core.ports.store.read(
+                lambda s, source=source, dest=dest: s.find_pending(account.id, source, dest)
+            )
+            same = [p for p in parts if p.body.partition(b"\0")[0] == submit.service_type]
+            await self.cancel_parts(same)
+
+    # -- other ways to submit ---------------------------------------------------------------------
+
+    def submit_of_data_sm(self, request: DataSm) -> SubmitSm | None:
+        """A data_sm as the submit_sm that it means; None where it has no message_payload."""
+        if not has_payload(request.tlvs):
+            return None
+        return SubmitSm(
+            request.sequence_number,
+            0,
+            request.service_type,
+            request.source_addr_ton,
+            request.source_addr_npi,
+            request.source_addr,
+            request.dest_addr_ton,
+            request.dest_addr_npi,
+            request.destination_addr,
+            request.esm_class,
+            registered_delivery=request.registered_delivery,
+            data_coding=request.data_coding,
+            tlvs=request.tlvs,
+        )
+
+    async def submit_multi(self, account: AccountState, request: SubmitMulti) -> SubmitMultiResp | int:
+        """One text to many numbers: one id for the customer, a message and a receipt for each number."""
+        core = self._core
+        destinations = request.destinations
+        if not destinations:
+            return Status.ESME_RINVNUMDESTS
+        if request.replace_if_present_flag:
+            return Status.ESME_RINVREPFLAG
+        unsuccess: list[UnsuccessSme] = []
+        submits: list[SubmitSm] = []
+        for destination in destinations:
+            if isinstance(destination, DistributionList):
+                unsuccess.append(UnsuccessSme(0, 0, destination.name, Status.ESME_RINVDLNAME))
+                continue
+            submits.append(
+                SubmitSm(
+                    request.sequence_number, 0, request.service_type, request.source_addr_ton,
+                    request.source_addr_npi, request.source_addr, destination.ton, destination.npi,
+                    destination.address, request.esm_class, request.protocol_id, request.priority_flag,
+                    request.schedule_delivery_time, request.validity_period, request.registered_delivery,
+                    0, request.data_coding, request.sm_default_msg_id, request.short_message, request.tlvs,
+                )
+            )  # fmt: skip
+        refusal = core.refusal_now()
+        if refusal:
+            return smpp_status(refusal)
+        granted = account.bucket.take(len(submits), core.clock.now())
+        if granted < len(submits):
+            account.bucket.give_back(granted)
+            return Status.ESME_RTHROTTLED
+        changes = Changes()
+        results = core.intake.accept_batch(account, submits, core.clock.wall_ms(), changes)
+        for submit, result in zip(submits, results, strict=True):
+            if result < 0:
+                account.count_refused(-result)
+                unsuccess.append(
+                    UnsuccessSme(
+                        submit.dest_addr_ton,
+                        submit.dest_addr_npi,
+                        submit.destination_addr,
+                        smpp_status(-result),
+                    )
+                )
+        if not changes.parts:
+            return unsuccess[0].error_status_code if unsuccess else Status.ESME_RSUBMITFAIL
+        first = changes.parts[0].id
+        for part in changes.parts:
+            if part.id - part.part_no + 1 != first:
+                part.flags |= PartFlag.ONE_OF_MANY
+                known = msgspec.msgpack.decode(part.detail) if part.detail else {}
+                part.detail = msgspec.msgpack.encode(known | {"first": first})
+        if await core.committer.commit(changes) is None:
+            core.intake.give_back(changes)
+            return Status.ESME_RMSGQFUL
+        core.offer(changes.parts)
+        account.accepted += sum(1 for result in results if result > 0)
+        return SubmitMultiResp(message_id=b"%d" % first, unsuccess=tuple(unsuccess))
+
+
+def message_outcome(parts: Sequence[Part]) -> tuple[State, int, int]:
+    """A message's state from its parts: (state, error, when done). Delivered when all are, else the worst."""
+    finals = [part for part in parts if part.state in FINAL_STATES]
+    failed = [part for part in finals if part.state != State.DELIVERED]
+    if failed:
+        first = min(failed, key=lambda part: part.done_at)
+        return State(first.state), first.error, first.done_at
+    if len(finals) == len(parts):
+        return State.DELIVERED, NO_ERROR, max(part.done_at for part in parts)
+    waiting = min((part for part in parts if part.state not in FINAL_STATES), key=lambda part: part.state)
+    return State(waiting.state), NO_ERROR, 0

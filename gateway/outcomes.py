@@ -1,0 +1,426 @@
+"""What becomes of a part after it left: answers of carriers, receipts, timeouts, lost binds, expiry.
+
+Each function takes what one pass over one bind gave, fills a `Changes`, and returns what must happen once that
+is durable (events for customers). Nothing is acknowledged to a carrier before its receipt is on disk (P4).
+Synchronous; the order inside a pass is answers first, receipts second.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+from filters.verdict import Reason
+
+from gateway.carriers import CarrierState, Flight
+from gateway.correlation import Match, same_subscriber
+from gateway.delivery import RECEIPT, Event
+from gateway.ports import Clock
+from gateway.quota import QuotaBook, UsageTally
+from gateway.smpp.constants import MessageState, RegisteredDelivery, Status
+from gateway.smpp.pdu import Pdu
+from gateway.smpp.receipts import ReceiptFields
+from gateway.split import SplitMessages
+from store.ids import IdSource, id_day
+from store.model import (
+    LINK_LOST,
+    NO_ANSWER,
+    NO_ERROR,
+    Attempt,
+    Changes,
+    Outcome,
+    ParkedReceipt,
+    Part,
+    PartFlag,
+    Receipt,
+    State,
+)
+
+THROTTLING = frozenset({Status.ESME_RTHROTTLED, Status.ESME_RMSGQFUL})
+TEMPORARY = frozenset({Status.ESME_RSYSERR, Status.ESME_RX_T_APPN})
+REASONS_FROM = (
+    0x4000  # below: statuses and errors of carriers; from here: our own reasons (`filters.verdict`)
+)
+
+STATE_OF_MESSAGE_STATE: dict[int, State] = {
+    MessageState.DELIVERED: State.DELIVERED,
+    MessageState.EXPIRED: State.EXPIRED,
+    MessageState.DELETED: State.CANCELLED,
+    MessageState.UNDELIVERABLE: State.FAILED,
+    MessageState.REJECTED: State.REJECTED,
+    MessageState.SKIPPED: State.FAILED,
+}
+MESSAGE_STATE_OF_STATE = {
+    State.DELIVERED: MessageState.DELIVERED,
+    State.EXPIRED: MessageState.EXPIRED,
+    State.CANCELLED: MessageState.DELETED,
+    State.FAILED: MessageState.UNDELIVERABLE,
+    State.REJECTED: MessageState.REJECTED,
+    State.UNKNOWN: MessageState.UNKNOWN,
+}
+
+
+class ArrivedReceipt(msgspec.Struct, gc=False):
+    """A receipt as read from a bind: its fields, the number it speaks of (0: unreadable), its octets."""
+
+    fields: ReceiptFields
+    dest: int
+    raw: bytes
+
+
+class Outcomes:
+    def __init__(
+        self,
+        clock: Clock,
+        ids: IdSource,
+        quota: QuotaBook,
+        user_of: Callable[[int], int],
+        splits: SplitMessages,
+    ) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._quota = quota
+        self._user_of = user_of
+        self._splits = splits
+        self.parked: dict[tuple[int, str], list[tuple[ParkedReceipt, ReceiptFields]]] = {}
+        self.duplicate_receipts = 0
+        self.unmatched_receipts = 0
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def answers(
+        self,
+        carrier: CarrierState,
+        bind: int,
+        answers: Sequence[tuple[Flight, Pdu]],
+        changes: Changes,
+        *,
+        late: bool = False,
+    ) -> list[Event]:
+        """submit_sm_resp (or generic_nack) for our submits. Returns events for customers."""
+        now_ms = self._clock.wall_ms()
+        attempts, remember = changes.attempts, carrier.correlation.remember
+        tries, parked, tally = carrier.tries, self.parked, UsageTally(self._quota)
+        settle, user_of = tally.settle, self._user_of
+        retry: list[Part] = []
+        events: list[Event] = []
+        accepted = 0
+        throttled = False
+        for flight, response in answers:
+            part = flight.part
+            status = response.command_status
+            smsc_id = ""
+            if status == 0:
+                raw_id: bytes = getattr(response, "message_id", b"")
+                smsc_id = raw_id.decode("latin-1")
+                accepted += 1
+                if late:
+                    # It was put back when its time was up: do not send it again.
+                    carrier.withdraw(part.id)
+                if smsc_id:
+                    remember(smsc_id, part)
+                if tries:
+                    tries.pop(part.id, None)
+                settle(user_of(part.account), part.id >> 30)
+            attempts.append(
+                Attempt(
+                    part.id,
+                    flight.n,
+                    carrier.id,
+                    bind,
+                    response.sequence_number,
+                    flight.sent_at,
+                    now_ms,
+                    status,
+                    smsc_id,
+                    flight.pdu,
+                )
+            )
+            if status == 0:
+                if parked and smsc_id:
+                    events += self._match_parked(carrier, smsc_id, part, changes, tally)
+                continue
+            carrier.refused[status] = carrier.refused.get(status, 0) + 1
+            if status in THROTTLING or status in TEMPORARY or status in carrier.carrier.retry_statuses:
+                tries[part.id] = flight.n
+                retry.append(part)
+                throttled = throttled or status in THROTTLING
+                if status in THROTTLING:
+                    carrier.throttle(self._clock.now(), carrier.accepted_rate)
+                else:
+                    carrier.adaptive.paused_until = self._clock.now() + carrier.adaptive.PAUSE_S
+            else:
+                tries.pop(part.id, None)
+                events += self._end(part, State.FAILED, status & 0x3FFF, now_ms, changes, tally, sent=False)
+        if accepted:
+            carrier.accepted += accepted
+            if not throttled:
+                carrier.adaptive.accepted()
+        if retry:
+            carrier.put_back(retry)
+        changes.usage += tally.rows()
+        return events
+
+    def unanswered(
+        self, carrier: CarrierState, bind: int, flights: Iterable[Flight], changes: Changes, *, lost: bool
+    ) -> list[Event]:
+        """Submits without an answer in time, or whose bind went down first: outcome unknown (P3)."""
+        now_ms = self._clock.wall_ms()
+        status = LINK_LOST if lost else NO_ANSWER
+        policy = carrier.carrier.on_unknown
+        tally = UsageTally(self._quota)
+        again: list[Part] = []
+        events: list[Event] = []
+        for flight in flights:
+            part = flight.part
+            changes.attempts.append(
+                Attempt(
+                    part.id,
+                    flight.n,
+                    carrier.id,
+                    bind,
+                    flight.sequence_number,
+                    flight.sent_at,
+                    now_ms if lost else 0,
+                    status,
+                    "",
+                    flight.pdu,
+                )
+            )
+            carrier.maybe_duplicates += 1
+            if policy == "resend":
+                part.flags |= PartFlag.MAYBE_DUPLICATE
+                changes.flagged.append((part.id, part.flags))
+                carrier.tries[part.id] = flight.n
+                again.append(part)
+            elif policy == "hold":
+                changes.moved.append((part.id, State.HELD, carrier.id))
+            else:
+                events += self._end(
+                    part, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, now_ms, changes, tally, sent=True
+                )
+                tally.settle(self._user_of(part.account), id_day(part.id))
+        if again:
+            carrier.put_back(again)
+        changes.usage += tally.rows()
+        return events
+
+    # -- receipts ---------------------------------------------------------------------------------
+
+    def receipts(
+        self,
+        carrier: CarrierState,
+        bind: int,
+        found: Sequence[tuple[ArrivedReceipt, Match]],
+        changes: Changes,
+    ) -> list[Event]:
+        """Receipts with what their ids matched. Returns events for customers."""
+        now_ms = self._clock.wall_ms()
+        mint = self._ids.mint
+        tally = UsageTally(self._quota)
+        events: list[Event] = []
+        carrier.receipts += len(found)
+        for arrived, match in found:
+            fields = arrived.fields
+            part = match.part
+            if part is None:
+                if match.final_part_id:
+                    self.duplicate_receipts += 1
+                else:
+                    self._park(carrier, bind, arrived, "unknown id", now_ms, changes)
+                continue
+            dest = arrived.dest
+            if dest and dest != part.dest and not same_subscriber(dest, part.dest):
+                self._park(carrier, bind, arrived, "destination differs", now_ms, changes)
+                continue
+            events += self._receipt(
+                carrier, bind, match.key, part, fields, mint(), now_ms, arrived.raw, changes, tally
+            )
+        changes.usage += tally.rows()
+        return events
+
+    def _receipt(
+        self,
+        carrier: CarrierState,
+        bind: int,
+        key: str,
+        part: Part,
+        fields: ReceiptFields,
+        receipt_id: int,
+        now_ms: int,
+        raw: bytes,
+        changes: Changes,
+        tally: UsageTally,
+    ) -> list[Event]:
+        message_state = fields.state
+        state = STATE_OF_MESSAGE_STATE.get(message_state) if fields.final else None
+        error = fields.error_code if 0 <= fields.error_code < REASONS_FROM else NO_ERROR
+        if state is None:
+            wanted = part.registered_delivery & RegisteredDelivery.INTERMEDIATE
+            changes.receipts.append(
+                Receipt(
+                    receipt_id, part.id, part.account, carrier.id, bind, now_ms, message_state, error,
+                    1 if wanted else 0, raw,
+                )
+            )  # fmt: skip
+            if not wanted:
+                return []
+            return [Event(receipt_id, RECEIPT, part.account, part, message_state, error, now_ms, b"")]
+        carrier.correlation.finish(key)
+        part.state = state
+        changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
+        event = (
+            self._splits.finished(part, message_state, error) if part.flags & 8 else (message_state, error)
+        )
+        wanted_event = event is not None and wants(part.registered_delivery, event[0])
+        changes.receipts.append(
+            Receipt(
+                receipt_id, part.id, part.account, carrier.id, bind, now_ms, message_state, error,
+                1 if wanted_event else 0, raw,
+            )
+        )  # fmt: skip
+        if not wanted_event or event is None:
+            return []
+        return [Event(receipt_id, RECEIPT, part.account, part, event[0], event[1], now_ms, b"")]
+
+    def _park(
+        self,
+        carrier: CarrierState,
+        bind: int,
+        arrived: ArrivedReceipt,
+        reason: str,
+        now_ms: int,
+        changes: Changes,
+    ) -> None:
+        """Keep what matches nothing: an early receipt finds its part when the answer comes (P4)."""
+        fields = arrived.fields
+        self.unmatched_receipts += 1
+        if not fields.message_id:
+            reason = "unreadable"
+        parked = ParkedReceipt(
+            self._ids.mint(),
+            carrier.id,
+            bind,
+            now_ms,
+            fields.message_id,
+            arrived.dest,
+            fields.state,
+            fields.error_code if 0 <= fields.error_code < REASONS_FROM else NO_ERROR,
+            arrived.raw,
+            reason,
+        )
+        changes.parked.append(parked)
+        self.hold_parked(carrier, parked, fields)
+
+    def hold_parked(self, carrier: CarrierState, parked: ParkedReceipt, fields: ReceiptFields) -> None:
+        """Keep a parked receipt in memory under every key that an answer could bring."""
+        for key in carrier.correlation.candidates(parked.smsc_message_id):
+            self.parked.setdefault((carrier.id, key), []).append((parked, fields))
+
+    def _match_parked(
+        self, carrier: CarrierState, smsc_id: str, part: Part, changes: Changes, tally: UsageTally
+    ) -> list[Event]:
+        """An answer came: were there receipts for its id already?"""
+        key = carrier.correlation.key(smsc_id)
+        waiting = self.parked.get((carrier.id, key))
+        if not waiting:
+            return []
+        events: list[Event] = []
+        for parked, fields in list(waiting):
+            if parked.dest and parked.dest != part.dest and not same_subscriber(parked.dest, part.dest):
+                continue
+            self.drop_parked(carrier, parked)
+            changes.unparked.append(parked.id)
+            if part.state >= State.DELIVERED:
+                self.duplicate_receipts += 1
+                continue
+            events += self._receipt(
+                carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at,
+                parked.raw, changes, tally,
+            )  # fmt: skip
+        return events
+
+    def drop_parked(self, carrier: CarrierState, parked: ParkedReceipt) -> None:
+        for key in carrier.correlation.candidates(parked.smsc_message_id):
+            waiting = self.parked.get((carrier.id, key))
+            if waiting is None:
+                continue
+            waiting[:] = [entry for entry in waiting if entry[0].id != parked.id]
+            if not waiting:
+                del self.parked[(carrier.id, key)]
+
+    def match_parked_late(
+        self,
+        carrier: CarrierState,
+        parked: ParkedReceipt,
+        fields: ReceiptFields,
+        part: Part,
+        changes: Changes,
+    ) -> list[Event]:
+        """A parked receipt found its part in the store after all."""
+        self.drop_parked(carrier, parked)
+        changes.unparked.append(parked.id)
+        if part.state >= State.DELIVERED:
+            self.duplicate_receipts += 1
+            return []
+        tally = UsageTally(self._quota)
+        key = carrier.correlation.key(parked.smsc_message_id)
+        events = self._receipt(
+            carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at, parked.raw,
+            changes, tally,
+        )  # fmt: skip
+        changes.usage += tally.rows()
+        return events
+
+    # -- ends that no carrier reports -------------------------------------------------------------
+
+    def end(
+        self, parts: Iterable[Part], state: State, error: int, changes: Changes, *, sent: bool
+    ) -> list[Event]:
+        """End parts ourselves: expired, cancelled, blacklisted at dispatch, given up on."""
+        now_ms = self._clock.wall_ms()
+        tally = UsageTally(self._quota)
+        events: list[Event] = []
+        for part in parts:
+            events += self._end(part, state, error, now_ms, changes, tally, sent=sent)
+        changes.usage += tally.rows()
+        return events
+
+    def _end(
+        self,
+        part: Part,
+        state: State,
+        error: int,
+        now_ms: int,
+        changes: Changes,
+        tally: UsageTally,
+        *,
+        sent: bool,
+    ) -> list[Event]:
+        if part.state >= State.DELIVERED:
+            return []
+        part.state = state
+        if not sent:
+            tally.release(self._user_of(part.account), id_day(part.id))
+        changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
+        message_state = MESSAGE_STATE_OF_STATE[state]
+        event = (
+            self._splits.finished(part, message_state, error) if part.flags & 8 else (message_state, error)
+        )
+        if event is None or not wants(part.registered_delivery, event[0]):
+            return []
+        receipt_id = self._ids.mint()
+        changes.receipts.append(
+            Receipt(receipt_id, part.id, part.account, part.carrier, 0, now_ms, message_state, error, 1, b"")
+        )
+        return [Event(receipt_id, RECEIPT, part.account, part, event[0], event[1], now_ms, b"")]
+
+
+def wants(registered_delivery: int, message_state: int) -> bool:
+    """Whether a customer who asked so wants a receipt of this final state (SMPP 3.4 section 5.2.17)."""
+    asked = registered_delivery & 0x03
+    if asked == RegisteredDelivery.ALWAYS:
+        return True
+    if asked == RegisteredDelivery.FAILURE_ONLY:
+        return message_state != MessageState.DELIVERED
+    if asked == RegisteredDelivery.SUCCESS_ONLY:
+        return message_state == MessageState.DELIVERED
+    return False

@@ -1,0 +1,144 @@
+"""From what is on disk to a daemon that goes on: queues, correlation, logs, parked receipts, balances.
+
+Little is loaded: queues and logs are told that the store holds something and fetch it as they drain, so that a
+million waiting messages do not delay the first new one.
+"""
+
+from typing import TYPE_CHECKING
+
+import structlog
+from filters.verdict import Reason
+
+from gateway.smpp.constants import CommandId
+from gateway.smpp.decode import decode_body
+from gateway.smpp.pdu import DeliverSm
+from gateway.smpp.receipts import ReceiptFields, parse_receipt
+from store.model import Changes, ParkedReceipt, Part, State
+
+if TYPE_CHECKING:
+    from gateway.core import Core
+    from store.config_db import ConfigStore
+    from store.port import Recovery, TrafficStore
+
+log = structlog.get_logger("recovery")
+
+PAGE = 5_000
+
+
+async def restore(core: "Core", recovery: "Recovery", consolidated: dict[int, int]) -> None:
+    """Bring the store's open business back into memory. The directory is set already.
+
+    Args:
+      recovery: what the store found, once.
+      consolidated: used parts by user of days whose files are gone.
+    """
+    core.quota.restore(
+        {
+            user: (used + consolidated.pop(user, 0), reserved)
+            for user, (reserved, used) in recovery.usage.items()
+        }
+    )
+    core.quota.restore({user: (used, 0) for user, used in consolidated.items()})
+    for key in recovery.queued:
+        carrier = core.carriers.get(key.carrier)
+        if carrier is not None:
+            carrier.queue.spill(key.lane, key.account)
+            if not recovery.clean:
+                # These may have been on a wire when the process died: the first of each queue are marked (P3).
+                carrier.suspects = carrier.carrier.window * carrier.carrier.binds
+    waiting = sum(recovery.queued.values()) + recovery.awaiting_receipt + recovery.claimed
+    core.scheduled = max(0, sum(recovery.open_parts.values()) - waiting)
+    for account_id in recovery.pending_events:
+        account = core.accounts.get(account_id)
+        if account is not None:
+            account.outbox.spilled = True
+    await _awaiting(core)
+    await _claimed(core)
+    await _parked(core)
+    log.info(
+        "recovered",
+        queued=sum(recovery.queued.values()),
+        awaiting_receipt=recovery.awaiting_receipt,
+        events=sum(recovery.pending_events.values()),
+        parked=recovery.parked,
+        clean=recovery.clean,
+        took_s=round(recovery.took_s, 3),
+    )
+
+
+def used_before(configuration: "ConfigStore", traffic: "TrafficStore") -> dict[int, int]:
+    """Used parts by user of consolidated days whose files are gone: the rest the traffic store counts itself."""
+    used = configuration.used()
+    kept = set(traffic.days())
+    for day in configuration.consolidated_days() & kept:
+        for user, (_, used_that_day) in traffic.usage(day).items():
+            used[user] = used.get(user, 0) - used_that_day
+    return used
+
+
+async def _awaiting(core: "Core") -> None:
+    """Sent parts back into the correlation maps, newest first; what does not fit goes to the store's map."""
+    before = (1 << 63) - 1
+    overflow: dict[int, list[tuple[str, int]]] = {}
+    split_heads: set[int] = set()
+    while True:
+        page = await core.ports.store.read(lambda s, b=before: s.awaiting_receipt(b, PAGE))
+        if not page:
+            break
+        before = page[-1][0].id
+        for part, attempt in page:
+            carrier = core.carriers.get(attempt.carrier)
+            if carrier is None or not attempt.smsc_message_id:
+                continue
+            part.carrier = attempt.carrier
+            if part.parts > 1:
+                split_heads.add(part.id - part.part_no + 1)
+            if len(carrier.correlation.live) < carrier.correlation.live_max:
+                carrier.correlation.remember(attempt.smsc_message_id, part)
+            else:
+                key = carrier.correlation.key(attempt.smsc_message_id)
+                overflow.setdefault(carrier.id, []).append((key, part.id))
+    for carrier in core.carriers.values():
+        # Eviction takes the oldest, which must stand first.
+        carrier.correlation.live = dict(reversed(carrier.correlation.live.items()))
+        core.evicted_to_store.add(carrier.id)
+    core.evicted.update(overflow)
+    for head in split_heads:
+        core.adopt_siblings(await core.message_parts(head))
+
+
+async def _claimed(core: "Core") -> None:
+    """Parts of hold and fail carriers that were about to be sent when the process ended: never sent again."""
+    after = 0
+    while True:
+        page: list[Part] = await core.ports.store.read(lambda s, a=after: s.claimed(a, PAGE))
+        if not page:
+            return
+        after = page[-1].id
+        held: list[Part] = []
+        failed: list[Part] = []
+        for part in page:
+            carrier = core.carriers.get(part.carrier)
+            (failed if carrier and carrier.carrier.on_unknown == "fail" else held).append(part)
+        changes = Changes(moved=[(part.id, State.HELD, part.carrier) for part in held])
+        events = core.outcomes.end(failed, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, changes, sent=True)
+        core.committer.submit(changes, lambda applied, events=events: core.deliver(events))
+
+
+async def _parked(core: "Core") -> None:
+    after = 0
+    while True:
+        page: list[ParkedReceipt] = await core.ports.store.read(lambda s, a=after: s.parked(a, PAGE))
+        if not page:
+            return
+        after = page[-1].id
+        for parked in page:
+            carrier = core.carriers.get(parked.carrier)
+            if carrier is not None:
+                core.outcomes.hold_parked(carrier, parked, fields_of(parked))
+
+
+def fields_of(parked: ParkedReceipt) -> ReceiptFields:
+    """A parked receipt read again from its octets."""
+    pdu = decode_body(CommandId.DELIVER_SM, parked.raw)
+    return parse_receipt(pdu if isinstance(pdu, DeliverSm) else DeliverSm())
