@@ -30,7 +30,7 @@ class TlvKind(Enum):
 class TlvRule(msgspec.Struct, frozen=True, gc=False):
     """One tag of the standard. Sizes are octets of the value, with the NUL of a C-octet string.
 
-    We send only values of these sizes (a test holds our own ones to it) and read any size.
+    The sizes are for who builds a value; any size is read and passed on.
     """
 
     tag: Tag
@@ -199,7 +199,7 @@ def tlv_sar(tlvs: Tlvs) -> Sar | None:
     """The segment's place, or None unless all three are there and make sense (SMPP 3.4 section 5.3.2.22-24).
 
     A message that also has a user data header goes by that one: UDHI and SAR exclude each other, and the
-    header is what a handset will read (SMPP 3.4 section 5.2.12). `segments` keeps that order.
+    header is what a handset will read (SMPP 3.4 section 5.2.12). `udh` keeps that order.
     """
     reference = tlv_int(tlvs, Tag.SAR_MSG_REF_NUM)
     total = tlv_int(tlvs, Tag.SAR_TOTAL_SEGMENTS)

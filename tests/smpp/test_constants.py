@@ -14,7 +14,7 @@ from gateway.smpp.constants import (
 )
 
 # Typed from the standards' tables, not from ours: number and name without ESME_.
-STATUSES = """
+STATUS_TABLE = """
 00 ROK  01 RINVMSGLEN  02 RINVCMDLEN  03 RINVCMDID  04 RINVBNDSTS  05 RALYBND  06 RINVPRTFLG
 07 RINVREGDLVFLG  08 RSYSERR  0A RINVSRCADR  0B RINVDSTADR  0C RINVMSGID  0D RBINDFAIL  0E RINVPASWD
 0F RINVSYSID  11 RCANCELFAIL  13 RREPLACEFAIL  14 RMSGQFUL  15 RINVSERTYP  33 RINVNUMDESTS
@@ -28,13 +28,12 @@ C3 RMISSINGTLV  C4 RINVTLVVAL  FE RDELIVERYFAILURE  FF RUNKNOWNERR  100 RSERTYPU
 10A RINVNUMBCAST_AREAS  10B RINVBCASTCNTTYPE  10C RINVBCASTMSGCLASS  10D RBCASTFAIL
 10E RBCASTQUERYFAIL  10F RBCASTCANCELFAIL  110 RINVBCAST_REP  111 RINVBCASTSRVGRP
 112 RINVBCASTCHANIND
-""".split()
+"""
 
 
 def test_statuses_have_the_standards_numbers() -> None:
-    expected = {
-        "ESME_" + name: int(value, 16) for value, name in zip(STATUSES[::2], STATUSES[1::2], strict=True)
-    }
+    cells = STATUS_TABLE.split()
+    expected = {"ESME_" + name: int(value, 16) for value, name in zip(cells[::2], cells[1::2], strict=True)}
     assert {name: int(status) for name, status in Status.__members__.items()} == expected
 
 
