@@ -1,9 +1,15 @@
 """data_coding to text and back."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.smpp.decode import decode_pdus
+from gateway.smpp.pdu import SubmitSm
+from gateway.smpp.segments import segment_of
 from gateway.smpp.text import (
     DEFAULT_ALPHABETS,
     Unencodable,
@@ -159,6 +165,17 @@ def test_ascii_becomes_gsm_character_by_character_not_octet_by_octet() -> None:
     assert decode_text(b"\x40", 0x01) == "@"
     assert decode_text(b"\x40", 0x00) == "¡"
     assert encode_text(decode_text(ascii_octets, 0x01), 0x00) == b"a\x00b\x11c\x02d\x1b\x28"
+
+
+def test_a_captured_portuguese_message() -> None:
+    vectors = json.loads((Path(__file__).parent / "vectors.json").read_text("utf-8"))
+    octets = next(bytes.fromhex(vector["hex"]) for vector in vectors if vector["id"] == "N001")
+    pdu = decode_pdus(octets, octets_max=70_000).pdus[0]
+    assert isinstance(pdu, SubmitSm)
+    segment = segment_of(pdu)
+    assert segment.udh is not None
+    assert (segment.udh.single, segment.udh.locking, segment.text) == (3, 0, b"t{st")
+    assert decode_text(segment.text, pdu.data_coding, single=segment.udh.single) == "täst"
 
 
 def test_national_shifts_read_under_data_coding_0_and_1() -> None:
