@@ -46,16 +46,25 @@ class Inbox:
         del self._octets[: decoded.octets_consumed]
         return decoded
 
-    def set_aside(self, octets_max: int, octets_held_max: int) -> bool:
-        """Put whole PDUs by until an enquire_link, which cannot wait, or a bad length comes first.
+    @property
+    def octets_held(self) -> int:
+        """Octets set aside."""
+        return len(self._held)
 
-        False when more than `octets_held_max` octets are held: the peer talks without listening.
+    def set_aside(self, octets_max: int, octets_held_max: int) -> bool:
+        """Put whole PDUs by until an enquire_link, which cannot wait, comes first: then True.
+
+        False when there is none, or when more than `octets_held_max` octets are held. Behind a length that
+        is no PDU's nothing can be read, ever, so nothing of it is kept.
         """
         octets = self._octets
-        while len(self._held) <= octets_held_max:
+        while len(self._held) <= octets_held_max and len(octets) >= 4:
             length = self._length()
-            if not HEADER_OCTETS <= length <= octets_max or length > len(octets):
-                return True
+            if not HEADER_OCTETS <= length <= octets_max:
+                del octets[HEADER_OCTETS:]
+                return False
+            if length > len(octets):
+                return False
             if octets[4:8] == _ENQUIRE_LINK:
                 return True
             self._held += octets[:length]

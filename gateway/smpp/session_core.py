@@ -191,12 +191,14 @@ class SessionCore:
         That is every request in hand, and, towards a message centre, the answers to our submissions: closed
         away, they would leave messages in doubt. unbind_s bounds the wait.
         """
-        if self._unbind_owed is None or (self._peer_is_mc and self._window.pending):
-            return
-        if self._unbind_sent is None:
-            self._closing = self._closing or UNBOUND_BY_PEER
-        if not self._in_hand:
-            self._answer_unbind()
+        if self._unbind_is_due():
+            if self._unbind_sent is None:
+                self._closing = self._closing or UNBOUND_BY_PEER
+            if not self._in_hand:
+                self._answer_unbind()
+
+    def _unbind_is_due(self) -> bool:
+        return self._unbind_owed is not None and not (self._peer_is_mc and self._window.pending)
 
     def _answer_unbind(self) -> None:
         if self._unbind_owed is not None:
@@ -206,6 +208,8 @@ class SessionCore:
 
     def _end(self, reason: str) -> None:
         """Nothing more is read; the owner writes what is queued and closes."""
+        if self._unbind_is_due() and self._unbind_sent is None:
+            reason = UNBOUND_BY_PEER  # which came first, though its answer may still be queued
         self._closing = self._closing or reason
         self._deaf = True
         self._inbox.clear()

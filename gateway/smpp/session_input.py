@@ -91,8 +91,10 @@ class SessionInput(SessionCore):
         octets_max = limits.octets_max_unbound
         if self._bind_in_hand is not None:
             octets_max = limits.octets_max
-            if not self._inbox.set_aside(octets_max, limits.octets_held_max):
+            is_enquire_link = self._inbox.set_aside(octets_max, limits.octets_held_max)
+            if self._inbox.octets_held > limits.octets_held_max:
                 self._end(f"more than {limits.octets_held_max} octets before the bind was answered")
+            if not is_enquire_link:
                 return False
         decoded = self._inbox.decode_one(octets_max)
         self._see(decoded.pdus, received, now)
@@ -304,7 +306,9 @@ class SessionInput(SessionCore):
         if command_id == CommandId.ALERT_NOTIFICATION:
             self._requests_refused += 1  # nothing answers it
         else:
-            self._refuse(command_id, sequence_number, refusal(command_id, self._state))
+            unbinding = self._unbind_owed is not None
+            status = refusal(command_id, BindState.UNBOUND if unbinding else self._state)
+            self._refuse(command_id, sequence_number, status)
 
     def _refuse(self, command_id: int, sequence_number: int, status: int) -> None:
         """Answer in the request's own response, or in a generic_nack where it has none."""
