@@ -33,6 +33,14 @@ from store.secrets import Sealer
 
 FILE = "config.db"
 BUSY_TIMEOUT_MS = 5000
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # an acknowledged change survives power loss
+    f"busy_timeout={BUSY_TIMEOUT_MS}",
+    "foreign_keys=ON",
+    "journal_size_limit=67108864",
+    "temp_store=MEMORY",
+)
 LINES_A_PIECE = 1000  # of an export: about 100 KB of blacklist
 
 
@@ -88,17 +96,11 @@ class ConfigStore:
         try:
             # Made here with mode 0600: SQLite would follow the umask. Its -wal and -shm copy the mode.
             open_private(path, os.O_RDWR | os.O_CREAT).close()
+            sealer = Sealer.open(data)
             connection = _connect(path)
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}.") from error
-        try:
-            config_migrations.apply(Database(connection, execute_plugins=False))
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise StoreError(
-                f"{path} cannot be used: {error}. If it is damaged, put back a copy from `sluice backup`."
-            ) from error
-        return cls(path, connection, Sealer.open(data), wall_ms or (lambda: time.time_ns() // 1_000_000))
+        return cls(path, connection, sealer, wall_ms or (lambda: time.time_ns() // 1_000_000))
 
     def close(self) -> None:
         """Checkpoint and close."""
@@ -301,13 +303,13 @@ class _DryRun(Exception):
 def _connect(path: Path) -> sqlite3.Connection:
     # Used from any thread, by one at a time: `ConfigStore._lock` sees to it.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "foreign_keys=ON",
-        "journal_size_limit=67108864",
-        "temp_store=MEMORY",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        config_migrations.apply(Database(connection, execute_plugins=False))
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreError(
+            f"{path} cannot be used: {error}. If it is damaged, put back a copy from `sluice backup`."
+        ) from error
     return connection
