@@ -32,12 +32,12 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
     groups = {
         row[0]: Group(row[0], row[1], row[2] or 0, row[3], bool(row[4]), row[5])
         for row in rows(
-            "SELECT id, path, parent, granted, unlimited, review FROM user_group WHERE state = 'active'"
+            "SELECT id, path, parent, granted, unlimited, review FROM user_group WHERE state = 'active' ORDER BY id"
         )
     }
     users = {
         row[0]: User(*row)
-        for row in rows("SELECT id, login, group_id, granted, review, state, role FROM user")
+        for row in rows("SELECT id, login, group_id, granted, review, state, role FROM user ORDER BY id")
     }
     accounts = {
         row[0]: _struct(
@@ -45,7 +45,7 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
         )
         for row in rows(
             "SELECT id, user_id, system_id, password_hash, state, settings FROM account"
-            " WHERE state <> 'deleted'"
+            " WHERE state <> 'deleted' ORDER BY id"
         )
     }
     carriers = {
@@ -58,7 +58,7 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
             state=row[3],
         )
         for row in rows(
-            "SELECT id, name, password_sealed, state, settings FROM carrier WHERE state <> 'deleted'"
+            "SELECT id, name, password_sealed, state, settings FROM carrier WHERE state <> 'deleted' ORDER BY id"
         )
     }
     hops: dict[int, list[tuple[int, int | None]]] = {}
@@ -76,7 +76,9 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
             row[2],
             row[3] or 0,
         )
-        for row in rows("SELECT id, prefix, sms_type, account_id, policy FROM route WHERE state = 'active'")
+        for row in rows(
+            "SELECT id, prefix, sms_type, account_id, policy FROM route WHERE state = 'active' ORDER BY id"
+        )
     }
     return Directory(
         version=version(connection),
@@ -85,11 +87,15 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
         accounts=accounts,
         carriers=carriers,
         routes=routes,
-        numbers={row[0]: Number(*row) for row in rows("SELECT id, address, account_id FROM number")},
-        sms_types=dict(rows("SELECT name, id FROM sms_type")),
+        numbers={
+            row[0]: Number(*row) for row in rows("SELECT id, address, account_id FROM number ORDER BY id")
+        },
+        sms_types=dict(rows("SELECT name, id FROM sms_type ORDER BY id")),
         api_keys={
             row[0]: ApiKey(*row[1:])
-            for row in rows("SELECT hash, id, account_id, hint, state FROM api_key WHERE state <> 'deleted'")
+            for row in rows(
+                "SELECT hash, id, account_id, hint, state FROM api_key WHERE state <> 'deleted' ORDER BY id"
+            )
         },
     )
 
@@ -118,9 +124,11 @@ def blacklists(connection: sqlite3.Connection) -> dict[BlacklistScope, "array[in
     """Numbers of every scope that has any, ascending."""
     lists: dict[BlacklistScope, array[int]] = {}
     for scope, kind, group, sms_type in connection.execute(
-        "SELECT id, kind, group_id, sms_type FROM blacklist_scope"
+        "SELECT id, kind, group_id, sms_type FROM blacklist_scope ORDER BY id"
     ).fetchall():
-        numbers = connection.execute("SELECT number FROM blacklist_number WHERE scope_id = ?", (scope,))
+        numbers = connection.execute(
+            "SELECT number FROM blacklist_number WHERE scope_id = ? ORDER BY number", (scope,)
+        )
         found = array("Q", (row[0] for row in numbers))
         if found:
             lists[BlacklistScope(kind, scope_key(kind, group, sms_type))] = found
