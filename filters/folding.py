@@ -16,6 +16,7 @@ Sources: Unicode UAX #15 (NFKC, Stream-Safe Text Format), UAX #44 (Default_Ignor
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -89,11 +90,13 @@ class Table(msgspec.Struct, frozen=True):
     folds: every character that folding changes -> what it becomes ("" for the invisible).
     joiners: characters that may compose with the one before them.
     shadows: every character that has a decomposition -> that decomposition (NFKD); without Hangul syllables.
+    wordy: every character whose folded form has a letter or digit by `is_wordy`.
     """
 
     folds: dict[str, str]
     joiners: frozenset[str]
     shadows: dict[str, str]
+    wordy: frozenset[str]
 
 
 def _members(ranges: tuple[tuple[int, int], ...]) -> frozenset[str]:
@@ -101,7 +104,8 @@ def _members(ranges: tuple[tuple[int, int], ...]) -> frozenset[str]:
 
 
 INVISIBLE = _members(_INVISIBLE_RANGES)
-_LOOSE_MARKS = re.compile(f"[{char_class(_members(_LOOSE_MARK_RANGES))}]+")
+LOOSE_MARKS = _members(_LOOSE_MARK_RANGES)
+_LOOSE_MARKS_RUN = re.compile(f"[{char_class(LOOSE_MARKS)}]+")
 _INVISIBLE_STRING = "".join(sorted(INVISIBLE))
 _WITHOUT_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE), "")
 
@@ -145,7 +149,7 @@ def fold_string(text: str) -> str:
     while True:
         folded = unicodedata.normalize("NFKC", text.translate(_WITHOUT_INVISIBLE)).casefold()
         folded = unicodedata.normalize("NFKC", folded)
-        folded = _LOOSE_MARKS.sub("", folded).translate(_substitutes())
+        folded = _LOOSE_MARKS_RUN.sub("", folded).translate(_substitutes())
         if folded == text:
             return folded
         text = folded
@@ -171,14 +175,27 @@ def table() -> Table:
                 joiners.add(character)
             if decomposed != character or ordinal in substitutes or character.casefold() != character:
                 folds[character] = fold_string(character)
-    for character in (*map(chr, substitutes), *INVISIBLE, *_members(_LOOSE_MARK_RANGES)):
+    for character in (*map(chr, substitutes), *INVISIBLE, *LOOSE_MARKS):
         folds[character] = fold_string(character)
     joiners.update(character for character, decomposed in shadows.items() if decomposed[0] in joiners)
     return Table(
         folds={character: folded for character, folded in folds.items() if folded != character},
         joiners=frozenset(joiners) - INVISIBLE,
         shadows=shadows,
+        wordy=frozenset(
+            character
+            for first, last in _CHANGING_RANGES
+            for character in map(chr, range(first, last + 1))
+            if any(map(is_wordy, folds.get(character, character)))
+        ),
     )
+
+
+@cache
+def _may_cluster() -> Callable[[str], re.Match[str] | None]:
+    """A quick search for anything that makes a cluster; it also fires outside the BMP."""
+    inside = (character for character in table().joiners | INVISIBLE if character < "\U00010000")
+    return re.compile(f"[{char_class(inside)}\U00010000-\U0010ffff]").search
 
 
 @cache
@@ -203,7 +220,8 @@ def fold(text: str) -> Folded:
     starts: list[int] = []
     ends: list[int] = []
     at = 0
-    for cluster in (*_clusters().finditer(text), None):
+    clusters = _clusters().finditer(text) if _may_cluster()(text) else ()
+    for cluster in (*clusters, None):
         stop = cluster.start() if cluster else len(text)
         singles = [folds.get(character, character) for character in text[at:stop]]
         joined = "".join(singles)
@@ -222,8 +240,3 @@ def fold(text: str) -> Folded:
             starts.extend([stop] * len(piece))
             ends.extend([stop + len(cluster[0].rstrip(_INVISIBLE_STRING))] * len(piece))
     return Folded("".join(pieces), starts, ends)
-
-
-def without_leading_joiners(folded: str) -> str:
-    """A folded text less the marks it begins with: in a word they would join the text before it."""
-    return folded.lstrip("".join(table().joiners & set(folded)))

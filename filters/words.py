@@ -18,14 +18,16 @@ synchronises itself, so hits begin and end on characters). A text goes to it as 
 unless a character class made for this word set says that folding or a separator could matter to these words.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import ahocorasick
 import msgspec
 
-from filters.folding import SEPARATORS, fold, fold_string, is_wordy, without_leading_joiners
+from filters.folding import SEPARATORS, fold, fold_string, is_wordy, table
+from filters.shortcuts import Pairs, Shortcuts
 
 WORD_CHARACTERS_MAX = (
     64  # of a word as typed; bounds the work on a text where words nest ("a", "aa", "aaa", ...)
@@ -86,6 +88,9 @@ class _Key(msgspec.Struct, frozen=True, gc=False):
     gaps: str  # what a separator is worth between each two characters; "" where none can be
 
 
+_Keys = tuple[_Key, ...]  # what stands at one node of the automaton
+_CONTINUATION_OCTETS = bytes(range(0x80, 0xC0))
+
 # Values of _Key.gaps
 _FREE = "f"  # any separator counts, and none
 _ALONE = "a"  # separators count if both characters stand alone, and none
@@ -102,8 +107,12 @@ def problem_with_word(text: str) -> str | None:
 
 
 def same_word(text: str) -> str:
-    """The form under which two spellings are one word: what must be unique in a list of words."""
-    return without_leading_joiners(fold_string(text).strip(_SEPARATORS_STRING))
+    """The form under which two spellings are one word: what must be unique in a list of words.
+
+    Folded; without separators at its ends, nor marks at its beginning, which would join what stands before.
+    """
+    folded = fold_string(text)
+    return folded.rstrip(_SEPARATORS_STRING).lstrip("".join(SEPARATORS | (table().joiners & set(folded))))
 
 
 def mask(text: str, spans: Iterable[tuple[int, int]]) -> str:
@@ -145,10 +154,13 @@ class WordSet:
                 keys.setdefault(text, []).append(key)
         self._ignored = tuple(ignored)
         self._automaton = ahocorasick.Automaton()
-        for text, same in keys.items():
-            self._automaton.add_word(_octets(text), tuple(same))
+        for octets, same in _frequent_first({_octets(text): tuple(same) for text, same in keys.items()}):
+            self._automaton.add_word(octets, same)
         self._automaton.make_automaton()
         self._keys = len(keys)
+        self._find = self._automaton.iter
+        self._shortcuts = _shortcuts(keys, skip_separators)
+        self._judge = self._shortcuts.judge
 
     def scan(self, text: str) -> Hits | None:
         """What sensitive words a text contains, or None for a clean one.
@@ -157,7 +169,29 @@ class WordSet:
         """
         if not self._keys:
             return None
-        return self.scan_thoroughly(text)
+        plain, gap = self._judge(text)
+        if plain is None:
+            return self.scan_thoroughly(text)
+        if gap:
+            bare = _octets(self._shortcuts.without_gaps(plain))
+            return self.scan_thoroughly(text) if any(self._find(bare)) else None
+        octets = plain.encode("utf-8", "surrogatepass").lower().decode("latin-1")  # _octets, without the call
+        ends = list(self._find(octets))
+        return self._plain_hits(plain, octets, ends) if ends else None
+
+    def _plain_hits(self, plain: str, octets: str, ends: list[tuple[int, _Keys]]) -> Hits | None:
+        """The hits among what the automaton found in a plain text, whose positions are the original's."""
+        found = []
+        for after, keys in _by_character(octets, ends):
+            for key in keys:
+                first = after - key.length
+                bordered = not key.whole or not (
+                    (first and _ends_wordy(plain[first - 1]))
+                    or (after < len(plain) and _starts_wordy(plain[after]))
+                )
+                if bordered and _NEEDED not in key.gaps:
+                    found.append((first, after, key))
+        return self._hits(found) if found else None
 
     def scan_thoroughly(self, text: str) -> Hits | None:
         """The same as `scan`, without its short cuts: folds every text. What `scan` is tested against."""
@@ -173,13 +207,11 @@ class WordSet:
             stripped = shadow
         found = []
         octets = _octets(stripped)
-        at = _character_positions(octets)
-        for last_octet, keys in self._automaton.iter(octets):
-            last = at[last_octet]
+        for after, keys in _by_character(octets, self._find(octets)):
             for key in keys:
-                first = last + 1 - key.length
-                if _holds(key, shadow, kept[first : last + 1]):
-                    found.append((folded.starts[kept[first]], folded.ends[kept[last]], key))
+                first = after - key.length
+                if _holds(key, shadow, kept[first:after]):
+                    found.append((folded.starts[kept[first]], folded.ends[kept[after - 1]], key))
         return self._hits(found) if found else None
 
     def statistics(self) -> WordSetStatistics:
@@ -221,6 +253,29 @@ def _keys(index: int, word: WordLike, skip_separators: bool) -> list[tuple[str, 
     return keys
 
 
+def _frequent_first(keys: dict[str, _Keys]) -> list[tuple[str, _Keys]]:
+    """Keys in the order in which the automaton is fastest: it tries a node's children as they came in."""
+    counts = Counter(octets[:depth] for octets in keys for depth in (1, 2, 3))
+
+    def rank(item: tuple[str, _Keys]) -> list[tuple[int, str]]:
+        return [(-counts[item[0][:depth]], item[0][:depth]) for depth in (1, 2, 3)]
+
+    return sorted(keys.items(), key=rank)
+
+
+def _shortcuts(keys: dict[str, list[_Key]], skip_separators: bool) -> Shortcuts:
+    pairs: dict[str, set[str]] = {_FREE: set(), _ALONE: set(), _NEEDED: set()}
+    for text, same in keys.items():
+        for key in same:
+            for gap, pair in zip(key.gaps, pairwise(text), strict=bool(key.gaps)):
+                pairs[gap].add("".join(pair))
+    letters = frozenset("".join(keys))
+    return Shortcuts(
+        letters - SEPARATORS if skip_separators else letters,
+        Pairs(open=frozenset(pairs[_FREE]), alone=frozenset(pairs[_ALONE]), needed=frozenset(pairs[_NEEDED])),
+    )
+
+
 def _gaps(text: str, letters: Sequence[str]) -> str:
     """`_Key.gaps` of a word: rules 2 and 3 at the top of this file."""
     number = sum(letter.isdigit() for letter in letters) >= NUMBER_DIGITS_MIN
@@ -260,18 +315,38 @@ def _holds(key: _Key, shadow: str, at: Sequence[int]) -> bool:
     return True
 
 
+def _ends_wordy(character: str) -> bool:
+    """Whether an unfolded character is one whose folding ends with a letter or digit."""
+    folded = table().folds.get(character, character)
+    return folded != "" and is_wordy(folded[-1])
+
+
+def _starts_wordy(character: str) -> bool:
+    folded = table().folds.get(character, character)
+    return folded != "" and is_wordy(folded[0])
+
+
 def _is_wordy_at(shadow: str, index: int) -> bool:
     return 0 <= index < len(shadow) and is_wordy(shadow[index])
 
 
 def _octets(text: str) -> str:
-    """UTF-8 octets as a string of latin-1 characters, which is what the automaton walks over."""
-    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+    """UTF-8 octets, ASCII letters lowered, as a string of latin-1 characters: what the automaton walks over.
+
+    No other letter is lowered: what those fold to has been seen to before.
+    """
+    return text.encode("utf-8", "surrogatepass").lower().decode("latin-1")
 
 
-def _character_positions(octets: str) -> list[int]:
-    """For each octet, the index of the character that it belongs to."""
-    return list(accumulate((not "\x80" <= octet < "\xc0" for octet in octets), initial=-1))[1:]
+def _by_character(octets: str, ends: Iterable[tuple[int, _Keys]]) -> Iterator[tuple[int, _Keys]]:
+    """What the automaton found, by the number of characters up to its end, not its last octet."""
+    raw = octets.encode("latin-1")
+    counted = 0
+    characters = 0
+    for last_octet, keys in ends:
+        characters += len(raw[counted : last_octet + 1].translate(None, _CONTINUATION_OCTETS))
+        counted = last_octet + 1
+        yield characters, keys
 
 
 def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
