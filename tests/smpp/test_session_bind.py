@@ -360,6 +360,22 @@ def test_what_may_be_pipelined_behind_a_bind_is_bounded(octets_per_read: int) ->
     assert session.take_output() == b"", "there is nobody left to answer"
 
 
+@pytest.mark.parametrize("garbage", [bytes(16), b"GET / HTTP/1.1\r\n\r\n" * 100])
+def test_garbage_behind_a_bind_waits_for_the_bind_to_be_answered(
+    garbage: bytes, octets_per_read: int
+) -> None:
+    session = open_session(Role.MC)
+    saw = feed(session, bind_octets() + SUBMIT + garbage, octets_per_read=octets_per_read)
+    assert saw.closing is None
+    held = session.accept_bind(saw.requests[0], b"gw", 0.0)
+    assert len(held.requests) == 1
+    assert held.closing
+    assert held.closing.startswith("not SMPP")
+    nack = frame(CommandId.GENERIC_NACK, status=Status.ESME_RINVCMDLEN, sequence_number=0)
+    bind_resp = frame(CommandId.BIND_TRANSCEIVER_RESP, b"gw\0" + ROK_0210)
+    assert session.take_output() == bind_resp + nack
+
+
 def test_a_second_bind_behind_the_first_is_refused_once_the_first_is_accepted() -> None:
     session = open_session(Role.MC)
     (request,) = session.receive(bind_octets() + bind_octets(BindReceiver), 0.0).requests

@@ -188,6 +188,14 @@ def test_what_came_before_an_unbind_is_answered_before_it(octets_per_read: int) 
     assert session.tick(0.2).closing == "the peer unbound"
 
 
+def test_an_unbind_is_the_reason_though_garbage_follows_it(octets_per_read: int) -> None:
+    session = bound_mc()
+    saw = feed(session, encode(SubmitSm(1)) + UNBIND + bytes(16), octets_per_read=octets_per_read)
+    assert saw.closing == "the peer unbound"
+    session.respond_submits([1], [b"1"])
+    assert session.take_output().endswith(UNBIND_RESP)
+
+
 def test_an_owner_that_does_not_answer_delays_the_unbind_by_its_timer_only() -> None:
     session = bound_mc(limits=TIMED)
     session.receive(encode(SubmitSm(1)) + UNBIND, 100.0)
@@ -257,6 +265,8 @@ def test_our_unbind_ends_with_its_response(octets_per_read: int) -> None:
     pair.esme.unbind(0.0)
     pair.esme.unbind(0.0)
     assert pair.esme.window_free == 0
+    with pytest.raises(SessionMisuse, match="unbinding"):
+        submits(pair.esme, ["token"])
     pair.flow()
     assert pair.mc_saw.closing == "the peer unbound"
     assert pair.esme_saw.closing == "we unbound"
