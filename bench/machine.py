@@ -6,11 +6,16 @@ import platform
 import sqlite3
 import subprocess
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from store.port import StoreOptions
+from store.traffic import SqliteStore
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+PRAGMAS = ("journal_mode", "synchronous", "wal_autocheckpoint", "page_size", "cache_size", "mmap_size")
 
 
 def _first(path: str, prefix: str) -> str:
@@ -58,6 +63,27 @@ def cache_directory() -> Path:
     return directory
 
 
+def store_pragmas() -> dict[str, object]:
+    """What the store's writer really runs with, asked of a connection that it opened."""
+    opened: list[sqlite3.Connection] = []
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(sqlite3.connect(*arguments, **options))
+        return opened[-1]
+
+    with tempfile.TemporaryDirectory(dir=scratch_root()) as directory:
+        store = SqliteStore.open(
+            Path(directory),
+            now_ms=int(time.time() * 1000),
+            options=StoreOptions(ballast_octets=0),
+            connect=connect,
+        )
+        try:
+            return {name: opened[0].execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
+        finally:
+            store.close()
+
+
 def machine() -> dict[str, Any]:
     """Cores, processor, kernel, versions, store settings, commit."""
     return {
@@ -68,7 +94,7 @@ def machine() -> dict[str, Any]:
         "filesystem": _filesystem(scratch_root()),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "pragmas": "journal_mode=WAL synchronous=FULL",
+        "pragmas": store_pragmas(),
         "trio": version("trio"),
         "msgspec": version("msgspec"),
         "commit": _git("rev-parse", "--short", "HEAD"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -26,12 +27,18 @@ class BenchFailed(Exception):
     """A benchmark could not be run. The text says which part, and shows the end of its log."""
 
 
+# 2026-11-22 22:43:20 [info     ] listening        address=127.0.0.1:2775 name=smpp
+_CONSOLE_LINE = re.compile(r"\d{4}-\d\d-\d\d[ T][0-9:.]+Z? +(?:\[\w+ *\] +)?(\S.*?)(?:  +|$)")
+
+
 def event_of(line: str) -> dict[str, str]:
-    """The fields of a log line, JSON or key=value; {} of anything else."""
+    """The fields of a log line: JSON, key=value, or structlog's console form; {} of anything else."""
     try:
         if line.startswith("{"):
             return {key: str(value) for key, value in json.loads(line).items()}
-        return dict(word.split("=", 1) for word in shlex.split(line) if "=" in word)
+        named = _CONSOLE_LINE.match(line)
+        fields = dict(word.split("=", 1) for word in shlex.split(line) if "=" in word)
+        return {"event": named[1], **fields} if named else fields
     except ValueError:
         return {}
 

@@ -20,6 +20,14 @@ SLEEPS = "import time; time.sleep(60)"
             {"event": "listening", "name": "smpp", "port": "1"},
         ),
         ('ts=now event=listening name=smpp text="two words"', None),
+        (
+            "2026-11-22 22:43:20 [info     ] no bind in time       peer=127.0.0.1:9 after_s=10",
+            {"event": "no bind in time", "peer": "127.0.0.1:9", "after_s": "10"},
+        ),
+        (
+            "2026-11-22 22:43:20  listening              address=127.0.0.1:1 name=smpp",
+            {"event": "listening", "address": "127.0.0.1:1", "name": "smpp"},
+        ),
         ("plain words", {}),
         ("{broken", {}),
         ('open "quote', {}),

@@ -53,6 +53,8 @@ def test_result_holds_machine_parameters_and_figures(
         "commit",
         "pragmas",
     } <= result.machine.keys()
+    # 2 is FULL: every commit is on disk before anybody hears of it.
+    assert result.machine["pragmas"] == {**result.machine["pragmas"], "journal_mode": "wal", "synchronous": 2}
     assert "25,000" in capsys.readouterr().out
 
 
