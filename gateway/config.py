@@ -19,6 +19,7 @@ from store import strict
 __all__ = ["Config", "ConfigError", "Loaded", "Setting", "load", "parse_listen", "reference", "settings"]
 
 DEFAULT_FILE = "sluice.toml"
+REFERENCE_BEGIN, REFERENCE_END = "<!-- configuration reference -->", "<!-- end -->"
 ENVIRONMENT_PREFIX = "SLUICE__"
 
 
@@ -266,3 +267,16 @@ def _section_text(path: str) -> str:
 def _bounds_text(setting: Setting) -> str:
     text = strict.describe_type(setting.type)
     return f" ({text})" if text.startswith("one of") else ""
+
+
+def write_reference(readme: Path) -> None:
+    """Put the reference between its markers in a file."""
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(REFERENCE_BEGIN)
+    _, end, after = rest.partition(REFERENCE_END)
+    assert begin and end, f"{readme} has no {REFERENCE_BEGIN} and {REFERENCE_END}"
+    readme.write_text(f"{before}{begin}\n{reference()}{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_reference(Path("README.md"))

@@ -149,19 +149,25 @@ class ControlServer:
 
     async def _line(self, stream: trio.SocketStream) -> bytes | None:
         buffer = bytearray()
+        received = 0
         while True:
             chunk = await stream.receive_some(262_144)
             if not chunk:
                 return None
-            buffer += chunk
+            received += len(chunk)
+            # What is too long is read to its end and thrown away: closing on unread octets would reset the
+            # connection, and the client would never see why.
+            if received <= self._request_octets_max:
+                buffer += chunk
             if chunk.endswith(b"\n"):
-                return bytes(buffer)
-            if len(buffer) > self._request_octets_max:
-                raise ControlError(
-                    f"The request is longer than {self._request_octets_max} octets."
-                    " Apply it in smaller documents, or raise limits.control_octets_max.",
-                    kind="usage",
-                )
+                break
+        if received > self._request_octets_max:
+            raise ControlError(
+                f"The request is longer than {self._request_octets_max} octets."
+                " Apply it in smaller documents, or raise limits.control_octets_max.",
+                kind="usage",
+            )
+        return bytes(buffer)
 
 
 class ControlClient:
