@@ -131,7 +131,7 @@ class Answers:
         link.submits += 1
         link.outstanding += 1
         carrier.counts["submits"] += 1
-        part = carrier.log.arrived(now, link.number, sequence_number, message, outstanding=link.outstanding)
+        part = carrier.log.arrived(now, link.number, sequence_number, message)
         rng = Random(f"{carrier.seed}/{message.destination!r}/{message.text!r}/{message.part}/{part.copy}")
         fate = decide(
             behaviour,
@@ -166,10 +166,11 @@ class Answers:
         self, link: "CarrierLink", command_id: int, part: PartSeen, fate: Fate, message_id: str
     ) -> None:
         carrier = self._carrier
+        # A lost one too: the peer frees its slot when it gives up, which we cannot see.
+        link.outstanding -= 1
         if fate.lost:
             carrier.counts["responses_lost"] += 1
             return
-        link.outstanding -= 1
         sequence_number = part.sequence_number
         if fate.wrong_sequence_number:
             sequence_number += WRONG_SEQUENCE_OFFSET

@@ -22,7 +22,7 @@ STATES = {
     "REJECTD": 8,
 }
 
-Share = float
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 ID_FORM_NAMES = (
     "decimal",
     "hex",
@@ -68,7 +68,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     queue_full: Annotated[Share, help_("share refused with 14, ESME_RMSGQFUL")] = 0.0
     system_errors: Annotated[Share, help_("share refused with 08, ESME_RSYSERR")] = 0.0
     submit_fails: Annotated[Share, help_("share refused with 45, ESME_RSUBMITFAIL")] = 0.0
-    errors: Annotated[dict[str, Share], help_("shares refused by status in hex: 0B=0.1,400=0.01")] = {}
+    errors: Annotated[dict[str, float], help_("shares refused by status in hex: 0B=0.1,400=0.01")] = {}
     error_bodies: Annotated[bool, help_("refusals carry an empty message_id, not a header alone")] = False
     rate: Annotated[int, help_("parts a second, counted over every sliding second; more is refused")] = 0
     rate_status: Annotated[int, help_("status of what exceeds the rate")] = 0x58

@@ -153,6 +153,8 @@ class CarrierLink:
             else:
                 frames, used = split_frames(data)
                 rest = data[used:]
+                submits = sum(command_id in (SUBMIT_SM, DATA_SM) for command_id, *_rest in frames)
+                carrier.log.unanswered(self.number, self.outstanding + submits)
                 for frame in frames:
                     await self._frame(*frame)
                     if self.closed:

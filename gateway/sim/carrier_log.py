@@ -49,14 +49,18 @@ class CarrierLog:
         self.copies: Counter[CopyKey] = Counter()
         self._second: deque[float] = deque()
 
-    def arrived(
-        self, now: float, link: int, sequence_number: int, message: Message, *, outstanding: int
-    ) -> PartSeen:
-        """Record one submit_sm; `outstanding` counts it."""
+    def unanswered(self, link: int, count: int) -> None:
+        """So many submit_sm of a link were unanswered at once: no smaller window would have done.
+
+        Counted when octets are read, so a batch counts whole, even if each of its messages is answered at once.
+        """
+        if count > self.window_max.get(link, 0):
+            self.window_max[link] = count
+
+    def arrived(self, now: float, link: int, sequence_number: int, message: Message) -> PartSeen:
+        """Record one submit_sm."""
         key = (message.destination, message.text, message.part)
         self.copies[key] += 1
-        if outstanding > self.window_max.get(link, 0):
-            self.window_max[link] = outstanding
         second = self._second
         second.append(now)
         while second[0] <= now - 1.0:

@@ -52,8 +52,8 @@ def option_fields(options: type[msgspec.Struct]) -> list[OptionField]:
     fields = []
     for field in msgspec.structs.fields(options):
         hint = hints[field.name]
-        meta = get_args(hint)[1] if get_origin(hint) is Annotated else msgspec.Meta()
-        kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        meta = next((note for note in notes if note.description), msgspec.Meta())
         unit = next((unit for suffix, unit in _UNITS.items() if field.name.endswith(suffix)), "")
         stem = field.name[:-2] if unit else field.name
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
@@ -74,14 +74,19 @@ def build(options: type[Options], values: dict[str, Any]) -> Options:
     """An options struct from parsed values; texts of dict fields are read by `mapping`.
 
     Raises:
-      ValueError: a mapping that cannot be read.
+      ValueError: a mapping that cannot be read, a word that is no choice, a share above 1.
     """
-    kinds = {field.name: field.kind for field in option_fields(options)}
-    given = {
-        name: mapping(value) if kinds[name] is dict and isinstance(value, str) else value
-        for name, value in values.items()
-    }
-    return options(**given)
+    given = dict(values)
+    for field in option_fields(options):
+        value = given.get(field.name, field.default)
+        if field.kind is dict and isinstance(value, str):
+            given[field.name] = mapping(value)
+        elif field.choices and value not in field.choices:
+            raise ValueError(f"{field.flag} {value} is none of {', '.join(field.choices)}")
+    try:
+        return msgspec.convert(given, options)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"An option cannot be: {error}") from error
 
 
 def parse(options: type[Options], program: str, arguments: Sequence[str]) -> Options:
@@ -106,4 +111,7 @@ def parse(options: type[Options], program: str, arguments: Sequence[str]) -> Opt
                 choices=field.choices or None,
                 help=help_text,
             )
-    return build(options, vars(parser.parse_args(arguments)))
+    try:
+        return build(options, vars(parser.parse_args(arguments)))
+    except ValueError as error:
+        parser.error(str(error))

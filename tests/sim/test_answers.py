@@ -106,6 +106,8 @@ async def test_window_is_measured_and_overrun_is_refused(autojump_clock: object)
     carrier, report = await talk(Behaviour(response_latency_s=1), messages=30, window=7)
     assert max(carrier.log.window_max.values()) == 7
     assert report.accepted == 30
+    carrier, _report = await talk(messages=30, window=7)
+    assert 1 < max(carrier.log.window_max.values()) <= 7
     behaviour = Behaviour(response_latency_s=1, window=7, window_status=0x14)
     carrier, report = await talk(behaviour, messages=30, flood=True)
     assert carrier.log.window_max == {1: 30}

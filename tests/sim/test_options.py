@@ -53,6 +53,12 @@ def test_build_takes_what_click_gives() -> None:
     assert build(CarrierOptions, {"errors": "0B=0.5"}).errors == {"0B": 0.5}
 
 
+@pytest.mark.parametrize("values", [{"throttled": 1.5}, {"id_form": "roman"}, {"errors": "0B"}])
+def test_build_refuses_what_makes_no_sense(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"throttled|roman|0B"):
+        build(CarrierOptions, values)
+
+
 def test_mapping_names_the_pair_it_cannot_read() -> None:
     assert mapping("") == {}
     with pytest.raises(ValueError, match="DELIVRD"):
