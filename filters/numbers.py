@@ -10,8 +10,11 @@ from enum import StrEnum
 
 import msgspec
 
+from filters.folding import INVISIBLE
+
 DIGITS_MAX = 15  # ITU-T E.164
 DIGITS_MIN = 3  # shortest short codes; a national rule cannot be guessed
+CHARACTERS_MAX = 64  # of a number as typed, with all its spaces and brackets
 
 TON_INTERNATIONAL, TON_NATIONAL, TON_ALPHANUMERIC = 1, 2, 5  # SMPP 3.4 section 5.2.5
 
@@ -65,8 +68,8 @@ HOME_COUNTRIES = {"86": HomeCountry("86", tuple((f"1{second}", 11) for second in
 
 # What people put into a number to make it readable.
 _READABLE = " \t-()/.\u00a0\u2010\u2011\u2012\u2013\u2014"
-_READABLE_OCTETS = b" \t-()/."
-_WITHOUT_READABLE = dict.fromkeys(map(ord, _READABLE), "")
+_WITHOUT_READABLE = dict.fromkeys(map(ord, INVISIBLE.union(_READABLE)), "")
+_TRUNK_IN_BRACKETS = re.compile(r"(\+|00)([^()]*)\(0\)")  # +44 (0)20: the 0 is for callers at home
 _SCIENTIFIC = re.compile(r"\d+(?:\.\d+)?e[+-]?\d+", re.IGNORECASE)
 _CELL_INTEGER = re.compile(r"([0-9]+)\.0+")  # a spreadsheet's numeric cell, written as a float
 _CELL_DECIMALS = re.compile(r"[0-9]+\.[0-9]+")
@@ -118,9 +121,16 @@ class Numbering:
 
     def canonical_text(self, text: str) -> int | NotANumber:
         """The canonical number of what a person typed or a file holds, or why it is none."""
+        if text.isascii() and text.isdigit() and (number := self.canonical(text.encode())):
+            return number
         return self._unusual(text, 0)
 
     def _unusual(self, text: str, ton: int) -> int | NotANumber:
+        text = text.strip()
+        if not text:
+            return NotANumber.EMPTY
+        if len(text) > CHARACTERS_MAX:
+            return NotANumber.TOO_LONG
         text = unicodedata.normalize("NFKC", text).strip()
         if _SCIENTIFIC.fullmatch(text):
             return NotANumber.SCIENTIFIC
@@ -128,11 +138,9 @@ class Numbering:
             text = cell[1]
         elif _CELL_DECIMALS.fullmatch(text):
             return NotANumber.DECIMALS
-        text = text.translate(_WITHOUT_READABLE)
+        text = _TRUNK_IN_BRACKETS.sub(r"\1\2", text).translate(_WITHOUT_READABLE)
         if text.startswith("+"):
             text, ton = text[1:], TON_INTERNATIONAL
-        if not text:
-            return NotANumber.EMPTY
         if not (text.isascii() and text.isdigit()):
             return NotANumber.LETTERS if any(map(str.isalpha, text)) else NotANumber.SYMBOLS
         if text.startswith("00"):
@@ -160,3 +168,32 @@ class Numbering:
     def _has_home_code(self, digits: str) -> bool:
         """Whether a number said to be national has its country code all the same, by mistake."""
         return digits.startswith(self.home.code) and self._is_national(digits[len(self.home.code) :])
+
+
+_STRONG_SEPARATORS = re.compile(r"[,，、;；|\n\r\t\u2028\u2029]+")
+_BEFORE_PLUS = re.compile(r"\s+(?=[+＋])")
+_FULL_DIGITS_MIN = 7  # as many digits alone are a number already
+_GROUP_DIGITS_MAX = 4  # as few are only a group of one
+
+
+def split_numbers(text: str) -> list[str]:
+    """The numbers in what a person typed into one box, as typed, in order; nothing is judged yet.
+
+    Commas, semicolons, `、`, `|`, tabs and line ends separate, and so do spaces, unless they group the digits
+    of one number: "138 0013 8000" and "+86 13800138000" are one, "10086 10010" are two.
+    """
+    numbers: list[str] = []
+    for entry in _STRONG_SEPARATORS.split(text):
+        for written in _BEFORE_PLUS.split(entry.strip()):
+            groups = written.split()
+            numbers += [written.strip()] if len(groups) > 1 and _is_one_number(groups) else groups
+    return numbers
+
+
+def _is_one_number(groups: list[str]) -> bool:
+    digits = [sum(map(str.isdigit, group)) for group in groups]
+    if sum(digits) > DIGITS_MAX:
+        return False
+    if groups[0].startswith(("+", "＋", "00")):
+        return True
+    return max(digits) < _FULL_DIGITS_MIN <= sum(digits) and min(digits) <= _GROUP_DIGITS_MAX

@@ -1,12 +1,14 @@
 """Every reason of our own to refuse, change or end a message, as one table: number, name, SMPP status, sentences.
 
 A reason is stored with its part (`Part.error`). Numbers from 0x4000 are ours, below lie the statuses and errors
-of carriers, 0x7FFF means none. SMPP statuses are plain integers here; their names stand beside them.
+of carriers (statuses.py), 0x7FFF means none. SMPP statuses are plain integers here; their names stand beside them.
 """
 
 from enum import IntEnum
 
 import msgspec
+
+from filters.statuses import explain_status, status_name
 
 OURS_FROM = 0x4000
 NONE = 0x7FFF
@@ -187,42 +189,18 @@ VERDICTS: dict[Reason, Verdict] = {
     ),
 }  # fmt: skip
 
-# Statuses that carriers answer a submit_sm with: name, English, Chinese (SMPP 3.4 section 5.1.3 and field use).
-STATUSES: dict[int, tuple[str, str, str]] = {
-    0x01: ("ESME_RINVMSGLEN", "message length is invalid", "短信长度无效"),
-    0x02: ("ESME_RINVCMDLEN", "command length is invalid", "命令长度无效"),
-    0x03: ("ESME_RINVCMDID", "command is not known or not offered", "不支持该命令"),
-    0x04: ("ESME_RINVBNDSTS", "not allowed in this bind state", "绑定状态不允许"),
-    0x06: ("ESME_RINVPRTFLG", "priority is invalid", "优先级无效"),
-    0x07: ("ESME_RINVREGDLVFLG", "receipt request is invalid", "状态报告标志无效"),
-    0x08: ("ESME_RSYSERR", "system error at the carrier", "运营商系统错误"),
-    0x0A: ("ESME_RINVSRCADR", "sender is invalid", "发送者号码无效"),
-    0x0B: ("ESME_RINVDSTADR", "destination is invalid", "接收号码无效"),
-    0x0C: ("ESME_RINVMSGID", "message id is invalid", "消息标识无效"),
-    0x11: ("ESME_RCANCELFAIL", "cancel failed", "取消失败"),
-    0x13: ("ESME_RREPLACEFAIL", "replace failed", "替换失败"),
-    0x14: ("ESME_RMSGQFUL", "the carrier's queue is full", "运营商队列已满"),
-    0x15: ("ESME_RINVSERTYP", "service type is invalid", "业务类型无效"),
-    0x40: ("ESME_RINVDESTFLAG", "destination flag is invalid", "目的标志无效"),
-    0x43: ("ESME_RINVESMCLASS", "esm_class is invalid", "esm_class 无效"),
-    0x45: ("ESME_RSUBMITFAIL", "submit failed", "提交失败"),
-    0x48: ("ESME_RINVSRCTON", "source type of number is invalid", "源号码类型无效"),
-    0x49: ("ESME_RINVSRCNPI", "source numbering plan is invalid", "源编号计划无效"),
-    0x50: ("ESME_RINVDSTTON", "destination type of number is invalid", "目的号码类型无效"),
-    0x51: ("ESME_RINVDSTNPI", "destination numbering plan is invalid", "目的编号计划无效"),
-    0x53: ("ESME_RINVSYSTYP", "system type is invalid", "系统类型无效"),
-    0x54: ("ESME_RINVREPFLAG", "replace flag is invalid", "替换标志无效"),
-    0x58: ("ESME_RTHROTTLED", "rate exceeded at the carrier", "超过运营商速率限制"),
-    0x61: ("ESME_RINVSCHED", "schedule is invalid", "定时时间无效"),
-    0x62: ("ESME_RINVEXPIRY", "validity is invalid", "有效期无效"),
-    0x63: ("ESME_RINVDFTMSGID", "canned message is invalid", "预置短信标识无效"),
-    0x64: ("ESME_RX_T_APPN", "temporary error of the receiver", "接收方临时错误"),
-    0x65: ("ESME_RX_P_APPN", "permanent error of the receiver", "接收方永久错误"),
-    0x66: ("ESME_RX_R_APPN", "the receiver rejected the message", "接收方拒绝该短信"),
-    0xC0: ("ESME_RINVTLVSTREAM", "optional parameters are invalid", "可选参数无效"),
-    0xC3: ("ESME_RMISSINGTLV", "an optional parameter is missing", "缺少可选参数"),
-    0xFE: ("ESME_RDELIVERYFAILURE", "delivery failed", "投递失败"),
-    0xFF: ("ESME_RUNKNOWNERR", "unknown error at the carrier", "运营商未知错误"),
+# What an attempt has instead of a command_status: the values of `Attempt.status` in the store.
+_NO_STATUS: dict[int, tuple[str, str, str]] = {
+    -1: (
+        "no-answer",
+        "The carrier did not answer in time; whether it took the message is not known.",
+        "运营商未在规定时间内应答，无法确认是否已接收。",
+    ),
+    -2: (
+        "link-lost",
+        "The connection to the carrier broke before it answered; whether it took the message is not known.",
+        "在运营商应答之前连接中断，无法确认是否已接收。",
+    ),
 }
 
 _SMPP_STATUS = {int(reason): verdict.smpp_status for reason, verdict in VERDICTS.items()}
@@ -234,21 +212,25 @@ def smpp_status(reason: int) -> int:
 
 
 def name_of(reason: int) -> str:
-    """A reason's or status's name for metrics and logs."""
+    """A reason's or status's name for metrics and logs; "none" for none."""
+    if reason == NONE:
+        return "none"
     if reason in _SMPP_STATUS:
         return VERDICTS[Reason(reason)].name
-    return STATUSES[reason][0] if reason in STATUSES else f"status-{reason:#x}"
+    return _NO_STATUS[reason][0] if reason in _NO_STATUS else status_name(reason)
 
 
 def explain(error: int, language: str = "en") -> str:
-    """A stored `error` in words: one of our reasons, a carrier's status, or "" for none."""
+    """A stored `error` or `status` in words, in English or Chinese ("zh..."); "" for none.
+
+    Knows our reasons, every command_status, and the two marks of an attempt that got no status.
+    """
     if error == NONE:
         return ""
     chinese = language.startswith("zh")
     if error in _SMPP_STATUS:
         verdict = VERDICTS[Reason(error)]
         return verdict.zh if chinese else verdict.en
-    if error in STATUSES:
-        name, en, zh = STATUSES[error]
-        return f"{zh}（{name}）" if chinese else f"{en} ({name})"
-    return f"运营商错误 {error}" if chinese else f"error {error} of the carrier"
+    if error in _NO_STATUS:
+        return _NO_STATUS[error][2 if chinese else 1]
+    return explain_status(error, language)
