@@ -6,13 +6,11 @@ and is called once the transaction is committed. A failed round therefore leaves
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
-import msgspec
-
-from store.bulk import Bulk, row_of
+from store.bulk import Bulk, row_of, row_without
 from store.day_file import DayFile, minute_of
 from store.day_schema import ATTEMPTS_A_PART_MAX, PART_COLUMNS
 from store.model import (
@@ -29,15 +27,18 @@ from store.young import PartKey
 
 YOUNG_STATES = frozenset({State.QUEUED, State.CLAIMED})
 
-part_row = attrgetter(*PART_COLUMNS)
-KEY_COLUMNS = ("account", "carrier", "lane", "state", "part_no", "sms_type")
-key_of_part_row = itemgetter(*map(PART_COLUMNS.index, KEY_COLUMNS))
-astuple = msgspec.structs.astuple
-first_of = itemgetter(0)
+PART_FIELDS = Part.__struct_fields__
+key_fields_of = attrgetter("account", "carrier", "lane", "state", "part_no", "sms_type")
 part_id_of = attrgetter("part_id")
 id_of = attrgetter("id")
+n_of = attrgetter("n")
+status_of = attrgetter("status")
+state_of = attrgetter("state")
 
-INSERT_PARTS = Bulk("INSERT INTO part VALUES ", row_of(len(PART_COLUMNS)))
+INSERT_PARTS = Bulk(
+    "INSERT INTO part VALUES ",
+    row_without(len(PART_FIELDS), {at for at, f in enumerate(PART_FIELDS) if f not in PART_COLUMNS}),
+)
 INSERT_RECEIPTS = Bulk("INSERT INTO receipt VALUES ", row_of(10))
 INSERT_OUTCOMES = Bulk(
     "INSERT INTO outcome(part_id, state, done_at, error, receipt) VALUES ", row_of(5), rows_max=100
@@ -45,7 +46,7 @@ INSERT_OUTCOMES = Bulk(
 INSERT_EXTRA = Bulk("INSERT INTO extra_receipt VALUES ", row_of(2))
 INSERT_INBOUND = Bulk("INSERT INTO inbound VALUES ", row_of(15))
 INSERT_PARKED = Bulk("INSERT INTO parked VALUES ", row_of(10))
-DELETE_PARKED = Bulk("DELETE FROM parked WHERE id IN (VALUES ", "(?)", ")", rows_max=200)
+DELETE_PARKED = Bulk("DELETE FROM parked WHERE id IN (VALUES ", "(?)", ")", rows_max=192)
 INSERT_DELIVERED = Bulk(
     "INSERT INTO delivered(account, bind, at, status, event_ids, done) VALUES ", row_of(6)
 )
@@ -55,13 +56,12 @@ DELETE_OPEN_PARTS = Bulk(
     "DELETE FROM open_part WHERE id IN (VALUES ",
     "(?)",
     ") RETURNING id, account, carrier, lane, sms_type, first, state",
-    rows_max=200,
+    rows_max=192,
 )
 MOVE_PARTS = Bulk(
     "WITH v(id, state, carrier) AS (VALUES ",
     row_of(3),
     ") UPDATE part SET state = v.state, carrier = v.carrier FROM v WHERE part.id = v.id",
-    rows_max=100,
 )
 MOVE_OPEN_PARTS = Bulk(
     "WITH v(id, state, carrier) AS (VALUES ",
@@ -69,13 +69,11 @@ MOVE_OPEN_PARTS = Bulk(
     ") UPDATE open_part SET state = v.state, carrier = v.carrier,"
     " due_at = (SELECT CASE WHEN v.state = 2 THEN p.deliver_at ELSE p.expires_at END"
     " FROM part p WHERE p.id = v.id) FROM v WHERE open_part.id = v.id",
-    rows_max=100,
 )
 FLAG_PARTS = Bulk(
     "WITH v(id, flags) AS (VALUES ",
     row_of(2),
     ") UPDATE part SET flags = v.flags FROM v WHERE part.id = v.id",
-    rows_max=100,
 )
 REPLACE_PART = (
     "UPDATE part SET state = ?, registered_delivery = ?, data_coding = ?, deliver_at = ?, expires_at = ?,"
@@ -93,13 +91,30 @@ ADD_ROLLUPS = Bulk(
     " messages = messages + excluded.messages, parts = parts + excluded.parts",
 )
 
+# Which day's file a row belongs to, for every list of `Changes` but `delivered` (the newest file).
+ID_OF: dict[str, Callable[[Any], int]] = {
+    "parts": attrgetter("id"),
+    "attempts": attrgetter("part_id"),
+    "receipts": attrgetter("part_id"),
+    "outcomes": attrgetter("part_id"),
+    "parked": attrgetter("id"),
+    "unparked": int,
+    "inbound": attrgetter("id"),
+    "moved": itemgetter(0),
+    "flagged": itemgetter(0),
+    "replaced": attrgetter("id"),
+}
+
 
 class Round:
     """One share on its way. Make it, `write` it, commit, `settle` it."""
 
-    def __init__(self, file: DayFile, changes: Changes) -> None:
+    def __init__(self, file: DayFile, changes: Changes, ids: Mapping[str, list[int]]) -> None:
+        """`ids`: the ids by which rows belong to this day, of any lists of `changes` (`ID_OF`)."""
         self.file = file
         self.changes = changes
+        self.settled = False
+        self._ids = ids
         self.new: dict[int, PartKey] = {}  # young parts of this round
         self.moved: dict[int, PartKey] = {}  # young parts as they are after `moved`
         self.left: list[int] = []  # young parts that went to open_part
@@ -109,7 +124,6 @@ class Round:
         self.events: dict[int, list[int]] = {}  # account -> young event ids
         self.old_events: Counter[int] = Counter()
         self.dropped_events: list[tuple[int, int]] = []  # indexed events that were delivered
-        self.settled = False
         self.refused_outcomes: list[Outcome] = []
         self.refused_parts: list[int] = []
         self._rollup: dict[tuple[int, int, int, int, int], list[int]] = {}
@@ -130,7 +144,7 @@ class Round:
         if changes.outcomes or changes.receipts:
             self._outcomes(changes.outcomes, changes.receipts)
         if changes.parked:
-            INSERT_PARKED.run(self.file.connection, list(map(astuple, changes.parked)))
+            INSERT_PARKED.run_structs(self.file.connection, changes.parked)
         if changes.unparked:
             DELETE_PARKED.run(self.file.connection, [(parked,) for parked in changes.unparked])
         if changes.inbound:
@@ -140,20 +154,24 @@ class Round:
         if changes.usage:
             ADD_USAGE.run(self.file.connection, [(u.user, u.reserved, u.used) for u in changes.usage])
         if self._rollup:
-            rows = [(*key, messages, parts) for key, (messages, parts) in self._rollup.items()]
+            rows = [(*key, messages, parts) for key, (messages, parts) in sorted(self._rollup.items())]
             ADD_ROLLUPS.run(self.file.connection, rows)
+
+    def _ids_of(self, name: str, rows: Sequence[Any]) -> list[int]:
+        ids = self._ids.get(name)
+        return list(map(ID_OF[name], rows)) if ids is None else ids
 
     # -- parts ------------------------------------------------------------------------------------
 
     def _parts(self, parts: Sequence[Part]) -> None:
         file = self.file
-        rows = list(map(part_row, parts))
-        ids = list(map(first_of, rows))
-        if any(map(int.__gt__, ids, ids[1:])):
-            rows.sort()
-            ids.sort()
-        keys = self._keys_of(ids, rows)
-        INSERT_PARTS.run(file.connection, rows)
+        ids = self._ids_of("parts", parts)
+        ascending = sorted(ids)
+        if ids != ascending:
+            ids = ascending
+            parts = sorted(parts, key=id_of)
+        keys = self._keys_of(ids, parts)
+        INSERT_PARTS.run_structs(file.connection, parts)
         self._count(keys, State.QUEUED)
         if ids[0] > file.part_mark and all(key.state in YOUNG_STATES for key in set(keys)):
             self.new = dict(zip(ids, keys, strict=True))
@@ -176,9 +194,9 @@ class Round:
         INSERT_OPEN_PARTS.run(file.connection, open_rows)
         INSERT_OUTCOMES.run(file.connection, ended)
 
-    def _keys_of(self, ids: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> list[PartKey]:
+    def _keys_of(self, ids: Sequence[int], parts: Sequence[Part]) -> list[PartKey]:
         get = self.file.keys.get
-        values = list(map(key_of_part_row, rows))
+        values = list(map(key_fields_of, parts))
         minute = minute_of(ids[0])
         if minute == minute_of(ids[-1]):
             known = {
@@ -206,10 +224,13 @@ class Round:
 
     def _attempts(self, attempts: Sequence[Attempt]) -> None:
         file = self.file
-        file.insert_attempts.run(file.connection, list(map(astuple, attempts)))
-        ids = [attempt.part_id for attempt in attempts if attempt.status == 0]
-        if not ids:
-            return
+        file.insert_attempts.run_structs(file.connection, attempts)
+        if any(map(status_of, attempts)):
+            ids = [attempt.part_id for attempt in attempts if attempt.status == 0]
+            if not ids:
+                return
+        else:
+            ids = self._ids_of("attempts", attempts)
         young = file.young
         keys = list(map(young.unsent.get, ids))
         if None not in keys:
@@ -324,7 +345,7 @@ class Round:
     def _outcomes(self, outcomes: Sequence[Outcome], receipts: Sequence[Receipt]) -> None:
         """Final states where the part is open, and the receipts, linked to the end they brought."""
         file = self.file
-        receipt_of = dict(zip(map(part_id_of, receipts), map(id_of, receipts), strict=True))
+        receipt_of = dict(zip(self._ids_of("receipts", receipts), map(id_of, receipts), strict=True))
         applied = self._ends(outcomes) if outcomes else []
         if applied:
             applied.sort(key=part_id_of)
@@ -341,11 +362,11 @@ class Round:
     def _ends(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The outcomes whose part is open; they are counted."""
         young = self.file.young
-        ids = list(map(part_id_of, outcomes))
+        ids = self._ids_of("outcomes", outcomes)
         keys = list(map(young.sent.get, ids))
         if None in keys or len(set(ids)) != len(ids):
             return self._ends_slowly(outcomes)
-        states = {outcome.state for outcome in outcomes}
+        states = set(map(state_of, outcomes))
         if len(states) == 1:
             self._count(keys, states.pop())  # type: ignore[arg-type]
         else:
@@ -393,9 +414,7 @@ class Round:
 
     def _receipts(self, receipts: Sequence[Receipt], receipt_of: dict[int, int]) -> None:
         file = self.file
-        rows = list(map(astuple, receipts))
-        rows.sort()
-        INSERT_RECEIPTS.run(file.connection, rows)
+        INSERT_RECEIPTS.run_structs(file.connection, sorted(receipts, key=id_of))
         if len(receipt_of) != len(receipts) or not receipt_of.keys() <= set(self.ended):
             ended = set(self.ended)
             extra = [
@@ -424,7 +443,7 @@ class Round:
     # -- the rest ---------------------------------------------------------------------------------
 
     def _inbound(self, inbound: Sequence[Inbound]) -> None:
-        INSERT_INBOUND.run(self.file.connection, sorted(map(astuple, inbound)))
+        INSERT_INBOUND.run_structs(self.file.connection, sorted(inbound, key=id_of))
         for message in inbound:
             if message.event:
                 self.events.setdefault(message.account, []).append(message.id)
@@ -468,16 +487,18 @@ class Round:
         if self.events or self.changes.delivered:
             file.events_dirty = True
         file.old_events.update(self.old_events)
-        file.delivered_seq += len(self.changes.delivered)
+        changes = self.changes
+        file.delivered_seq += len(changes.delivered)
+        file.rows_since_checkpoint += 1 + len(changes.parts) + len(changes.attempts) + len(changes.receipts)
 
 
 def check(changes: Changes) -> None:
     """Raise ValueError for a row that cannot be stored, before anything is written."""
-    for attempt in changes.attempts:
-        if not 0 < attempt.n <= ATTEMPTS_A_PART_MAX:
-            raise ValueError(
-                f"Attempt {attempt.n} of part {attempt.part_id}: n is 1 to {ATTEMPTS_A_PART_MAX}."
-            )
-    for outcome in changes.outcomes:
-        if outcome.state < State.DELIVERED:
-            raise ValueError(f"Outcome of part {outcome.part_id}: state {outcome.state} is not final.")
+    if changes.attempts:
+        numbers = set(map(n_of, changes.attempts))
+        if min(numbers) < 1 or max(numbers) > ATTEMPTS_A_PART_MAX:
+            raise ValueError(f"An attempt's n is 1 to {ATTEMPTS_A_PART_MAX}, not {sorted(numbers)}.")
+    if changes.outcomes:
+        lowest = min(map(state_of, changes.outcomes))
+        if lowest < State.DELIVERED:
+            raise ValueError(f"An outcome's state is final, not {lowest}.")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from store.day_file import DayFile
+from store.day_file import DayFile, quick_check
 from store.day_schema import ATTEMPT_BITS, first_id_of
 from store.files import StoreError
 from store.ids import id_day
@@ -565,6 +565,11 @@ class Reads:
     def _open_days(self) -> list[int]:
         """Days that may hold anything open, ascending."""
         raise AssertionError
+
+    def check_day(self, day: int) -> list[str]:
+        """Damage found in a day's file, [] when sound: half a second for 240 MB; any thread."""
+        with self._reader(day) as connection:
+            return quick_check(connection)
 
 
 def accepted_sql(day: int) -> str:

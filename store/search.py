@@ -109,3 +109,12 @@ def build_search(day_path: Path, day: int, connect: Connect) -> Path:
         final.with_name(final.name + suffix).unlink(missing_ok=True)
     building.rename(final)
     return final
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """Whether a search file covers a finished day, rather than the first segments of a running one."""
+    return bool(
+        connection.execute("SELECT EXISTS(SELECT 1 FROM segment WHERE segment = ?)", (WHOLE_DAY,)).fetchone()[
+            0
+        ]
+    )

@@ -7,17 +7,17 @@ A message lives wholly in the file of its birth day, so each change to it is one
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import NamedTuple, NoReturn, Self
 
 from store import day_schema, disk
 from store.bulk import Bulk, row_of
-from store.day_file import Connect, DayFile
-from store.day_round import Round, check
+from store.day_file import Connect, DayFile, highest_id, is_finished, quick_check
+from store.day_round import ID_OF, Round, check
 from store.files import StoreError, make_data_directory
-from store.ids import id_day
+from store.ids import SECOND_BITS, id_day
 from store.model import Changes, State
 from store.port import (
     Applied,
@@ -31,7 +31,7 @@ from store.port import (
 )
 from store.readers import ReaderPool
 from store.reads import Reads
-from store.search import build_search, index_more, search_path
+from store.search import build_search, index_more, is_whole, search_path
 from store.verify import verify_day
 from store.young_events import Removal, Tick, YoungEvents
 
@@ -42,22 +42,18 @@ FILES_OPEN_MAX = 5  # writer connections: today, yesterday, stragglers of the 72
 FIRST_SAFE_SQLITE = (3, 51, 3)
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 MS_A_DAY = 86_400_000
-TICK_MS = 1000
+IDLE_CHECKPOINT_MS = 60_000
+SETTLE_MS = 5 * 60_000  # so long after midnight nobody still commits a part of yesterday
+WRITES_AVERAGED_S = 60.0
+WRITES_AHEAD_S = 600  # room for so many seconds of writing is "low" (P9)
 REMEMBER = Bulk("INSERT OR IGNORE INTO carrier_map VALUES ", row_of(3))
 
-# Which day's file a row belongs to, for every list of `Changes` but `delivered` (the newest file).
-ID_OF: dict[str, Callable[[Any], int]] = {
-    "parts": lambda row: row.id,
-    "attempts": lambda row: row.part_id,
-    "receipts": lambda row: row.part_id,
-    "outcomes": lambda row: row.part_id,
-    "parked": lambda row: row.id,
-    "unparked": lambda row: row,
-    "inbound": lambda row: row.id,
-    "moved": lambda row: row[0],
-    "flagged": lambda row: row[0],
-    "replaced": lambda row: row.id,
-}
+
+class Share(NamedTuple):
+    """One day's part of a round; the ids that its lists were sorted out by, where all were of that day."""
+
+    changes: Changes
+    ids: dict[str, list[int]]
 
 
 class SqliteStore(Reads):
@@ -71,14 +67,17 @@ class SqliteStore(Reads):
         self._pool = ReaderPool(connect)
         self._files: dict[int, DayFile] = {}
         self._days: list[int] = []
-        self._sealed: set[int] = set()
+        self._sealed: set[int] = set()  # every part final, marked so in the file
+        self._searchable: set[int] = set()  # past days whose search file is whole
+        self._seal_next: set[int] = set()  # finished days whose search file was built since
         self._young_events = YoungEvents()
         self._old_events: dict[int, Counter[int]] = {}
         self._failed = ""
         self._quarantined: list[str] = []
         self._notes: list[str] = []
         self._clean = True
-        self._disk: DiskState = "ok"
+        self._written_octets_a_s = 0.0
+        self._watched_at_ms = 0
         self._free_octets: disk.FreeOctets = disk.free_octets
 
     # -- opening ----------------------------------------------------------------------------------
@@ -119,10 +118,8 @@ class SqliteStore(Reads):
             day = day_of_name(path.stem)
             if day is not None:
                 self._admit(day)
-        if self.options.ballast_octets:
-            self.disk_state()
-            if self._disk == "ok":
-                disk.keep_ballast(self.directory, self.options.ballast_octets)
+        if self.options.ballast_octets and self.disk_state() == "ok":
+            disk.keep_ballast(self.directory, self.options.ballast_octets)
         self._file(now_ms // MS_A_DAY)
 
     def _admit(self, day: int) -> None:
@@ -132,7 +129,7 @@ class SqliteStore(Reads):
             file = DayFile(path, day, self.options, self._connect, cache_kib=self._cache_kib(day))
             try:
                 if not self._clean and not file.sealed_at and self._small_enough_to_check(path):
-                    damage = file.quick_check()
+                    damage = quick_check(file.connection)
                     if damage:
                         raise sqlite3.DatabaseError(damage[0])
             except BaseException:
@@ -143,14 +140,18 @@ class SqliteStore(Reads):
                 raise StoreFailed(f"{path} cannot be opened: {error}.") from error
             self._quarantine(path, str(error))
             return
-        self._days.append(day)
-        self._days.sort()
+        self._days = sorted({*self._days, day})
         self._old_events[day] = file.old_events
         if file.sealed_at:
             self._sealed.add(day)
             file.close()
         else:
             self._files[day] = file
+        search = search_path(path)
+        if search.exists():
+            with suppress(sqlite3.Error), self._pool.lend(search) as connection:
+                if is_whole(connection):
+                    self._searchable.add(day)
 
     def _small_enough_to_check(self, path: Path) -> bool:
         return path.stat().st_size <= self.options.quick_check_octets_max
@@ -185,13 +186,14 @@ class SqliteStore(Reads):
                 raise ValueError(f"Day {day} is far from day {self._days[-1]} of the newest file.")
             path.touch(mode=0o600)
         file = DayFile(path, day, self.options, self._connect, cache_kib=self._cache_kib(day))
-        file.connection.execute("PRAGMA user_version").fetchone()
+        if file.sealed_at:
+            # Something late came for a finished day: it is open again until it is sealed anew.
+            file.set_sealed(0)
+            self._sealed.discard(day)
         self._pool.admit(path)
         self._files[day] = file
         self._old_events[day] = file.old_events
-        if day not in self._days:
-            self._days.append(day)
-            self._days.sort()
+        self._days = sorted({*self._days, day})
         self._close_quiet_files(day)
         return file
 
@@ -201,14 +203,13 @@ class SqliteStore(Reads):
             if len(self._files) <= FILES_OPEN_MAX:
                 return
             file = self._files[day]
-            young = file.young
-            if day not in (keep, self._days[-1]) and not (young.unsent or young.sent or young.sent_old):
+            if day not in (keep, self._days[-1]) and file.is_quiet():
                 file.checkpoint()
                 file.close()
                 del self._files[day]
 
     def _open_days(self) -> list[int]:
-        return [day for day in self._days if day not in self._sealed or any(self._old_events[day].values())]
+        return [day for day in self._days if day not in self._sealed]
 
     # -- recovery ---------------------------------------------------------------------------------
 
@@ -223,7 +224,7 @@ class SqliteStore(Reads):
         except sqlite3.Error as error:
             self._fail(error, self.directory)
         recovery = Recovery(
-            last_id=max((file.highest_id() for file in files), default=0),
+            last_id=self._highest_id(),
             usage={},
             queued={},
             open_parts={},
@@ -244,6 +245,13 @@ class SqliteStore(Reads):
                     recovery.usage[user] = (before[0] + reserved, before[1] + used)
         recovery.took_s = time.perf_counter() - started
         return recovery
+
+    def _highest_id(self) -> int:
+        highest = 0
+        for day in self._days:
+            with self._reader(day) as connection:
+                highest = max(highest, highest_id(connection))
+        return highest
 
     def _recover_events(self, files: Sequence[DayFile]) -> None:
         behind = {file.day: file.events_behind_mark() for file in files}
@@ -299,14 +307,14 @@ class SqliteStore(Reads):
         if removal.others:
             for day, counts in self._old_events.items():
                 if any(counts.values()):
-                    shares.setdefault(day, Changes())
+                    shares.setdefault(day, Share(Changes(), {}))
         applied = Applied()
         rounds: list[Round] = []
         at = self.directory
         try:
             for day in sorted(shares, reverse=True):  # the newest file first: it holds the deliveries
                 at = self._path(day)
-                rounds.append(Round(self._file(day), shares[day]))
+                rounds.append(Round(self._file(day), shares[day].changes, shares[day].ids))
                 self._write(rounds[-1], removal)
             for a_round in rounds:
                 at = a_round.file.path
@@ -371,25 +379,29 @@ class SqliteStore(Reads):
         )
         raise StoreFailed(self._failed) from error
 
-    def _shares(self, changes: Changes) -> dict[int, Changes]:
+    def _shares(self, changes: Changes) -> dict[int, Share]:
         """The round by day. Nearly always it is all one day's."""
         newest = self._days[-1]
         low, high = day_schema.first_id_of(newest), day_schema.first_id_of(newest + 1)
-        shares: dict[int, Changes] = {}
+        shares: dict[int, Share] = {}
         for name, id_of in ID_OF.items():
             rows = getattr(changes, name)
             if not rows:
                 continue
             ids = list(map(id_of, rows))
             if low <= min(ids) and max(ids) < high:
-                setattr(shares.setdefault(newest, Changes()), name, rows)
+                share = shares.get(newest)
+                if share is None:
+                    share = shares[newest] = Share(Changes(), {})
+                setattr(share.changes, name, rows)
+                share.ids[name] = ids
                 continue
             for row, row_id in zip(rows, ids, strict=True):
-                getattr(shares.setdefault(id_day(row_id), Changes()), name).append(row)
+                getattr(shares.setdefault(id_day(row_id), Share(Changes(), {})).changes, name).append(row)
         for usage in changes.usage:
-            shares.setdefault(usage.day, Changes()).usage.append(usage)
+            shares.setdefault(usage.day, Share(Changes(), {})).changes.usage.append(usage)
         if changes.delivered:
-            shares.setdefault(newest, Changes()).delivered = changes.delivered
+            shares.setdefault(newest, Share(Changes(), {})).changes.delivered = changes.delivered
         return shares
 
     def remember_smsc_ids(self, entries: Sequence[tuple[int, str, int]]) -> None:
@@ -423,24 +435,30 @@ class SqliteStore(Reads):
         except sqlite3.Error as error:
             if error_code(error) != sqlite3.SQLITE_FULL:
                 self._fail(error, self.directory)
-        self._watch_disk(report)
+        self._watch_disk(now_ms, report)
         return report
 
     def _age_parts(self, now_ms: int) -> bool:
         options = self.options
         more = False
         for file in list(self._files.values()):
-            cutoff = ((now_ms - options.young_age_ms) // 1000 << 30) - 1
-            if file.young.parts() > options.young_rows_max:
+            cutoff = ((now_ms - options.young_age_ms) // 1000 << SECOND_BITS) - 1
+            crowded = file.young.parts() > options.young_rows_max
+            if not crowded and now_ms - file.aged_at_ms < options.young_age_ms // 4:
+                continue
+            if crowded:
                 cutoff = file.end_id
-            more |= file.age_parts(min(cutoff, file.newest_part()), options.age_rows_max)
+            left = file.age_parts(min(cutoff, file.newest_part()), options.age_rows_max)
+            if not left:
+                file.aged_at_ms = now_ms
+            more |= left
         return more
 
     def _age_events(self, now_ms: int) -> bool:
         """Index events that nobody took for long, and move the marks behind which a start must look."""
         options = self.options
         events = self._young_events
-        if not events.ticks or now_ms - events.ticks[-1].at_ms >= TICK_MS:
+        if not events.ticks or now_ms - events.ticks[-1].at_ms >= options.young_age_ms // 4:
             seqs = {day: file.delivered_seq for day, file in self._files.items()}
             events.ticks.append(Tick(now_ms, events.newest, seqs))
         crowded = events.count() > options.young_rows_max
@@ -472,28 +490,47 @@ class SqliteStore(Reads):
         return not all_of_them
 
     def _checkpoint(self, now_ms: int, report: Maintenance) -> None:
+        """Copy logs into their files: small ones often, so that no round waits long for it."""
         options = self.options
         for file in list(self._files.values()):
             octets = file.wal_octets()
+            report.wal_octets += octets
+            idle = now_ms - file.checkpointed_at_ms >= IDLE_CHECKPOINT_MS
             if octets > options.wal_octets_high:
-                file.checkpoint("TRUNCATE")
-            elif octets > options.checkpoint_octets or now_ms - file.checkpointed_at_ms > 60_000:
-                file.checkpoint()
+                report.checkpointed_octets += file.checkpoint("TRUNCATE")
+            elif file.rows_since_checkpoint >= options.checkpoint_rows or (
+                idle and file.rows_since_checkpoint
+            ):
+                report.checkpointed_octets += file.checkpoint()
             else:
-                report.wal_octets += octets
                 continue
             file.checkpointed_at_ms = now_ms
-            report.checkpointed_octets += octets
-            report.wal_octets += file.wal_octets()
 
     def _retire_days(self, now_ms: int, report: Maintenance) -> None:
         today = now_ms // MS_A_DAY
+        settled = (now_ms - SETTLE_MS) // MS_A_DAY
         for day in list(self._days):
             if day < today - self.options.retention_days:
                 self._remove(day)
                 report.removed_days.append(day)
-            elif day < today and day not in self._sealed and not search_path(self._path(day)).exists():
+            elif day >= settled or day in self._sealed:
+                continue
+            elif self._file(day).is_finished():
+                if day in self._seal_next:
+                    self._mark_sealed(day, now_ms)
+                else:
+                    report.days_to_seal.append(day)
+            elif day not in self._searchable:
                 report.days_to_seal.append(day)
+
+    def _mark_sealed(self, day: int, now_ms: int) -> None:
+        """A finished day whose indexes are whole: nothing more is expected, the writer lets go of it."""
+        file = self._files.pop(day)
+        file.set_sealed(now_ms)
+        file.checkpoint()
+        file.close()
+        self._sealed.add(day)
+        self._seal_next.discard(day)
 
     def _remove(self, day: int) -> None:
         """Retention: close everything on the file, then unlink it."""
@@ -501,8 +538,9 @@ class SqliteStore(Reads):
         file = self._files.pop(day, None)
         if file is not None:
             file.close()
-        self._days.remove(day)
-        self._sealed.discard(day)
+        self._days = [other for other in self._days if other != day]
+        for some in (self._sealed, self._searchable, self._seal_next):
+            some.discard(day)
         self._old_events.pop(day, None)
         for name in (path, search_path(path)):
             self._pool.retire(name)
@@ -510,15 +548,30 @@ class SqliteStore(Reads):
                 name.with_name(name.name + suffix).unlink(missing_ok=True)
 
     def seal(self, day: int) -> None:
-        """Index a past day for searches; seconds; any thread, beside everything else."""
+        """Index a past day for searches; seconds; any thread, beside everything else.
+
+        It is asked for when the day is over, and once more when all its parts are final; after that the next
+        `maintain` marks the day as sealed.
+        """
+        if day >= self._days[-1]:
+            raise StoreError(f"{name_of_day(day)} is not over: only past days are sealed.")
         path = self._path(day)
+        file = self._files.get(day)
+        finished = file is not None and file.is_quiet() and self._is_finished(day)
+        self._pool.retire(search_path(path))
         try:
-            self._pool.retire(search_path(path))
             build_search(path, day, self._connect)
         except sqlite3.Error as error:
             raise StoreError(f"The search file of {path} cannot be built: {error}.") from error
         finally:
             self._pool.admit(search_path(path))
+        self._searchable.add(day)
+        if finished:
+            self._seal_next.add(day)
+
+    def _is_finished(self, day: int) -> bool:
+        with self._reader(day) as connection:
+            return is_finished(connection)
 
     def index_recent(self) -> int:
         """Index the newest day's next parts for searches; how many there were; any thread."""
@@ -531,14 +584,19 @@ class SqliteStore(Reads):
     def disk_state(self) -> DiskState:
         """Whether there is room: "low" refuses new messages, "critical" stops sending as well (P9)."""
         options = self.options
-        self._disk = disk.disk_state(
+        return disk.disk_state(
             self._free_octets(self.directory),
-            low=options.disk_low_octets,
+            low=max(options.disk_low_octets, int(self._written_octets_a_s * WRITES_AHEAD_S)),
             critical=options.disk_critical_octets,
         )
-        return self._disk
 
-    def _watch_disk(self, report: Maintenance) -> None:
+    def _watch_disk(self, now_ms: int, report: Maintenance) -> None:
+        elapsed_s = (now_ms - self._watched_at_ms) / 1000
+        if self._watched_at_ms and elapsed_s > 0:
+            share = min(1.0, elapsed_s / WRITES_AVERAGED_S)
+            rate = 2 * report.checkpointed_octets / elapsed_s  # once into the log, once into the file
+            self._written_octets_a_s += share * (rate - self._written_octets_a_s)
+        self._watched_at_ms = now_ms
         report.disk = self.disk_state()
         report.free_octets = self._free_octets(self.directory)
         if report.disk == "critical":

@@ -96,5 +96,5 @@ def merged(counts: Sequence[Mapping[int, int]]) -> dict[int, int]:
     """Sums by account, without the zeros."""
     total: Counter[int] = Counter()
     for some in counts:
-        total.update(some)
+        total.update(dict(some))  # a copy: the writer may change it meanwhile
     return {account: count for account, count in total.items() if count > 0}
