@@ -35,7 +35,7 @@ def check_machine(config: Config) -> Iterator[Finding]:
     """Everything about the data directory, its disk and the libraries."""
     data = Path(config.store.data)
     yield from _directory(data)
-    yield from _disk(config, next(path for path in (data, *data.absolute().parents) if path.exists()))
+    yield from _disk(config, next(path for path in (data, *data.absolute().parents) if path.is_dir()))
     yield sqlite_finding(sqlite3.sqlite_version_info, accept_old=config.store.accept_old_sqlite)
     yield from _tls(config)
 

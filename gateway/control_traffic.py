@@ -3,6 +3,7 @@
 Plain functions on the stores, called by the daemon's handlers, and by the commands when no daemon runs.
 """
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -87,11 +88,25 @@ def state_name(message_state: int) -> str:
 
 
 def copy_files(config: ConfigStore, traffic: TrafficStore, destination: Path) -> list[str]:
-    """Consistent copies of `config.db` and all day files in an empty directory; the files made."""
+    """Consistent copies of `config.db` and all day files, whole or not at all; the files made.
+
+    They are made beside `destination`, which must be empty or not exist, and get its name when all are there.
+    """
+    partial = destination.with_name(destination.name + ".partial")
     try:
-        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if destination.exists():
+            destination.rmdir()
+        partial.mkdir(mode=0o700, parents=True)
     except OSError as error:
-        raise ControlError(f"{destination} cannot be made: {error.strerror}.", kind="usage") from error
-    if any(destination.iterdir()):
-        raise ControlError(f"{destination} is not empty. Name a new directory.", kind="usage")
-    return [str(config.backup(destination)), *map(str, traffic.backup(destination))]
+        raise ControlError(
+            f"{error.filename} stands in the way: {error.strerror}. Name a directory that is empty or new,"
+            " and remove what an interrupted backup left.",
+            kind="usage",
+        ) from error
+    try:
+        files = [config.backup(partial), *traffic.backup(partial)]
+        partial.rename(destination)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    return [str(destination / file.relative_to(partial)) for file in files]

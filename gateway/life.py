@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from filters.verdict import explain
 from gateway.control_traffic import LifeReport, state_name
 from gateway.smpp.constants import CommandId, EsmClass, status_name
 from gateway.smpp.decode import decode_body
@@ -24,7 +25,7 @@ def life_lines(report: LifeReport, *, show_text: bool = False) -> Iterator[str]:
         f" {len(life.parts)} part{'s' if len(life.parts) > 1 else ''}"
     )
     for part in life.parts:
-        yield f"Part {part.part_no} of {part.parts} ({part.id}): {State(part.state).name}{_error(part.error)}"
+        yield f"Part {part.part_no} of {part.parts} ({part.id}): {State(part.state).name}{_reason(part.error)}"
         if show_text:
             yield f"  {_text(part)}"
         for at, what in sorted(_moments(report, part)):
@@ -52,10 +53,12 @@ def _moments(report: LifeReport, part: Part) -> Iterator[Moment]:
             source = f"from {carrier(receipt.carrier)}, bind {receipt.bind}" if receipt.raw else "made here"
             named = state_name(receipt.message_state)
             events[receipt.id] = named
-            yield receipt.received_at, f"receipt {named}{_error(receipt.error)}, {source}"
+            # A network's own error number: what it means differs from carrier to carrier.
+            number = "" if receipt.error in (0, NO_ERROR) else f" (error {receipt.error})"
+            yield receipt.received_at, f"receipt {named}{number}, {source}"
     for outcome in life.outcomes:
         if outcome.part_id == part.id:
-            yield outcome.done_at, f"ended as {State(outcome.state).name}{_error(outcome.error)}"
+            yield outcome.done_at, f"ended as {State(outcome.state).name}{_reason(outcome.error)}"
     for delivery in life.deliveries:
         for event in delivery.event_ids:
             if event in events:
@@ -72,8 +75,8 @@ def _status(status: int) -> str:
     return "connection lost before the answer" if status == LINK_LOST else status_name(status)
 
 
-def _error(error: int) -> str:
-    return "" if error in (0, NO_ERROR) else f" (error {error}, {error:#x})"
+def _reason(error: int) -> str:
+    return "" if error in (0, NO_ERROR) else f" ({explain(error)})"
 
 
 def _time(at: int) -> str:

@@ -18,7 +18,6 @@ def check(config: str | None, data: str | None) -> None:
     Exit code 0 when nothing is wrong (warnings aside), 1 when something is, 2 for a bad configuration.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from gateway.checks import Finding, check_machine
     from gateway.control_store import check_store
@@ -27,11 +26,11 @@ def check(config: str | None, data: str | None) -> None:
     loaded = load_config(config, data)
     directory = loaded.config.store.data
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("key", "value", "from", box=None, header_style="bold", pad_edge=False)
-    for path, value, source in loaded.values():
-        table.add_row(path, msgspec.json.encode(value).decode(), source)
-    console.print(table)
-    console.print()
+    rows = [(path, msgspec.json.encode(value).decode(), source) for path, value, source in loaded.values()]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for path, value, source in rows:
+        click.echo(f"{path:{widths[0]}}  {value:{widths[1]}}  {source}")
+    click.echo()
     findings = list(check_machine(loaded.config))
     wrong = ask_daemon(directory, "check")
     if wrong is not None:
