@@ -100,7 +100,9 @@ class CarrierState:
     @property
     def up(self) -> bool:
         """Whether a message given to it now would be sent soon."""
-        return self.active and any(bind.can_send for bind in self.binds)
+        if not self.active:
+            return False
+        return any(bind.can_send for bind in self.binds)
 
     def _set_pace(self) -> None:
         rate = self.carrier.rate or (self._measured_rate if self.adaptive.factor < 1.0 else 0)

@@ -7,29 +7,27 @@ is asked for by small async methods and by `gateway/housekeeping.py`.
 from collections.abc import Iterable, Sequence
 
 import structlog
-from filters.verdict import Reason
 
 from filters.numbers import Numbering
+from filters.verdict import Reason
 from gateway.accounts import AccountState
 from gateway.carriers import CarrierState
 from gateway.committer import Committer
-from gateway.correlation import MISS, Match
 from gateway.customer_pdus import customer_body
 from gateway.delivery import Event
 from gateway.inbound import InboundMessages, Owners
 from gateway.intake import Intake, Rules
 from gateway.operations import Operations
-from gateway.outcomes import ArrivedReceipt, Outcomes
+from gateway.outcomes import Outcomes
 from gateway.ports import Ports
 from gateway.quota import QuotaBook
 from gateway.routing import Router
 from gateway.screening import Screens
 from gateway.settings import Config
-from gateway.smpp.encode import body_of
 from gateway.smpp.joiner import ReferenceSource
 from gateway.smpp.message_ids import HabitLearner
 from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm
-from gateway.smpp.receipts import parse_receipt
+from gateway.smpp.receipts import ReceiptFields, parse_receipt
 from gateway.split import SplitMessages
 from store.directory import Directory
 from store.ids import IdSource
@@ -232,41 +230,26 @@ class Core:
         self, carrier: CarrierState, bind: int, reports: Sequence[DeliverSm | DataSm], changes: Changes
     ) -> list[Event]:
         """Parse and match receipts; ids that left memory are looked up in the store first."""
-        find = carrier.correlation.find
-        found: list[tuple[ArrivedReceipt, Match]] = []
-        missed: list[int] = []
-        for pdu in reports:
-            fields = parse_receipt(pdu)
-            dest = digits_of(pdu.source_addr)
-            match = find(fields, dest)
-            if match is MISS:
-                missed.append(len(found))
-            found.append((ArrivedReceipt(fields, dest, body_of(pdu)), match))
-        if missed and carrier.id in self.evicted_to_store:
-            await self._look_up(carrier, found, missed)
-        return self.outcomes.receipts(carrier, bind, found, changes)
+        read = [parse_receipt(pdu) for pdu in reports]
+        if carrier.id in self.evicted_to_store:
+            knows = carrier.correlation.knows
+            missing = [fields for fields in read if not knows(fields)]
+            if missing:
+                await self._look_up(carrier, missing)
+        return self.outcomes.receipts(carrier, bind, reports, read, changes)
 
-    async def _look_up(
-        self, carrier: CarrierState, found: list[tuple[ArrivedReceipt, Match]], missed: list[int]
-    ) -> None:
-        """Ids that left memory are in the store's map: bring their parts back."""
-        candidates = {at: carrier.correlation.candidates(found[at][0].fields.message_id) for at in missed}
-        keys = [key for some in candidates.values() for key in some]
+    async def _look_up(self, carrier: CarrierState, missing: list[ReceiptFields]) -> None:
+        """Bring parts back whose ids are in the store's map; ids of finished ones are known as such again."""
+        correlation = carrier.correlation
+        keys = [key for fields in missing for key in correlation.candidates(fields.message_id)]
         ids: dict[str, int] = await self.ports.store.read(lambda s: s.find_by_smsc_id(carrier.id, keys))
         if not ids:
             return
         parts = await self.load_parts(sorted(set(ids.values())))
-        for at, some in candidates.items():
-            arrived = found[at][0]
-            key = next((key for key in some if ids.get(key) in parts), "")
-            if not key:
-                continue
-            part = parts[ids[key]]
-            if part.state >= State.DELIVERED:
-                found[at] = (arrived, Match(None, key, part.id))
-            else:
-                carrier.correlation.live[key] = part
-                found[at] = (arrived, Match(part, key))
+        for key, part_id in ids.items():
+            part = parts.get(part_id)
+            if part is not None:
+                correlation.bring_back(key, part)
 
     async def load_parts(self, ids: list[int]) -> dict[int, Part]:
         """Parts from the store; those of split messages bring what is known of their siblings."""
@@ -311,9 +294,3 @@ class Core:
                 touched.add(event.account)
         for account_id in touched:
             accounts[account_id].pump()
-
-
-def digits_of(address: bytes) -> int:
-    """The number of an address as an int, 0 where it has none."""
-    digits = address.lstrip(b"+")
-    return int(digits) if digits.isdigit() and len(digits) <= 18 else 0

@@ -6,17 +6,15 @@ lookup that misses here goes on. An entry whose part is final stays for a while,
 known for one. How a carrier writes its ids is learned from the pairs that matched.
 """
 
-from collections import deque
-
 import msgspec
 
 from gateway.smpp.message_ids import HabitLearner, response_key
 from gateway.smpp.receipts import ReceiptFields
-from store.model import Part
+from store.model import Part, State
 
 LIVE_ENTRIES_MAX = 150_000  # about 500 octets each with its part: 75 MB
 EVICT_SHARE = 5  # a fifth of the bound at a time
-FINAL_ENTRIES_MAX = 50_000  # ids of finished parts, for recognising repeats: 10 MB
+FINAL_ENTRIES_MAX = 50_000  # a generation of finished ids, for recognising repeats: 7 MB each of two
 SUBSCRIBER_DIGITS = 8  # receipts name numbers with and without country code; the end is the subscriber
 
 
@@ -38,7 +36,7 @@ class Correlation:
         self.habits = habits
         self.live: dict[str, Part] = {}
         self._final: dict[str, int] = {}
-        self._final_order: deque[str] = deque()
+        self._final_before: dict[str, int] = {}
         self.live_max = live_max
 
     def remember(self, smsc_message_id: str, part: Part) -> None:
@@ -52,10 +50,6 @@ class Correlation:
     def find(self, fields: ReceiptFields, dest: int) -> Match:
         """The part that a receipt speaks of; `dest` (0: unreadable) decides where its id is unclear."""
         receipt_id = fields.message_id
-        part = self.live.get(receipt_id)
-        if part is not None:
-            self.habits.same += 1
-            return Match(part, receipt_id)
         if not receipt_id:
             return MISS
         from_tlv = bool(fields.message_id_from_tlv)
@@ -64,7 +58,7 @@ class Correlation:
             if part is not None:
                 self._learn(key, fields)
                 return Match(part, key)
-            part_id = self._final.get(key)
+            part_id = self._final.get(key) or self._final_before.get(key)
             if part_id is not None:
                 return Match(None, key, part_id)
         for key in self.habits.trials(receipt_id):
@@ -84,15 +78,29 @@ class Correlation:
         """Every key that an answer for this receipt's id could come under."""
         return (*self.habits.keys(receipt_id), *self.habits.trials(receipt_id))
 
+    def knows(self, fields: ReceiptFields) -> bool:
+        """Whether memory can say what a receipt's id means, a conversion not yet believed included."""
+        return any(
+            key in self.live or key in self._final or key in self._final_before
+            for key in self.candidates(fields.message_id)
+        )
+
+    def bring_back(self, key: str, part: Part) -> None:
+        """A part that the store's map knew."""
+        if part.state >= State.DELIVERED:
+            self._final[key] = part.id
+        else:
+            self.live[key] = part
+
     def finish(self, key: str) -> None:
-        """The part under `key` is final: remember only that it was."""
+        """The part under `key` is final: remember only that it was, in two generations."""
         part = self.live.pop(key, None)
         if part is None:
             return
-        self._final[key] = part.id
-        self._final_order.append(key)
-        if len(self._final_order) > FINAL_ENTRIES_MAX:
-            self._final.pop(self._final_order.popleft(), None)
+        final = self._final
+        final[key] = part.id
+        if len(final) >= FINAL_ENTRIES_MAX:
+            self._final_before, self._final = final, {}
 
     def evict(self) -> list[tuple[str, int]]:
         """Over the bound: the oldest entries as (key, part id), for the store's map."""
@@ -109,3 +117,11 @@ def same_subscriber(one: int, other: int) -> bool:
         return True
     modulus: int = 10**SUBSCRIBER_DIGITS
     return one % modulus == other % modulus
+
+
+def digits_of(address: bytes) -> int:
+    """The number of an address as an int, 0 where it has none."""
+    if address.isdigit() and len(address) <= 18:
+        return int(address)
+    digits = address.lstrip(b"+")
+    return int(digits) if digits.isdigit() and len(digits) <= 18 else 0

@@ -8,6 +8,7 @@ committer                  essential: no durability, no service
     listeners              SMPP (plain, TLS), HTTP, control socket; cancelled first at drain
 """
 
+import gc
 import signal
 import ssl
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import structlog
 import trio
 
-from gateway import recovery
+from gateway import logs, recovery
 from gateway.config import parse_listen
 from gateway.control import ControlServer
 from gateway.control_daemon import operations
@@ -40,6 +41,7 @@ from store.traffic import SqliteStore
 log = structlog.get_logger("daemon")
 
 SWITCH_INTERVAL_S = 0.0005  # measured: the writer thread gets 60,000 rows/s beside a busy loop, not 5,000
+GC_THRESHOLDS = (50_000, 20, 50)  # measured: 0.8 us a message less than with Python's 700, 10, 10
 EXIT_STORE_FAILED = 70  # sysexits' "internal software error": a supervisor restarts us (P10)
 LINK_GOODBYE_S = 5.0
 
@@ -218,6 +220,11 @@ async def serve(config: Config, data: Path) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with open_daemon(config, data) as daemon, trio.open_nursery() as nursery:
+        # What is loaded now stays: the collector need not look at it again, and rarely at what follows, for
+        # what the hot path makes cannot form cycles.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         await nursery.start(daemon.run)
         await nursery.start(serve_extras, daemon)
         await until_signal(daemon.ended)
@@ -253,6 +260,7 @@ async def serve_extras(
 
 def run_serve(config: Config, data: Path) -> int:
     """The command's body: 0 after a drain, 70 when the disk failed (P10), 1 for what a person must mend."""
+    logs.configure(config.log)
     status = 0
     try:
         trio.run(serve, config, data)

@@ -121,7 +121,9 @@ async def _demo(config: Config, data: Path) -> None:
             daemon.drain()
             await daemon.ended.wait()
             nursery.cancel_scope.cancel()
-    console.print(f"Stopped. Its data stays in {data}; look at a message with: sluice message ID --data {data}")
+    console.print(
+        f"Stopped. Its data stays in {data}; look at a message with: sluice message ID --data {data}"
+    )
 
 
 async def _traffic(daemon: Daemon, scope: trio.CancelScope) -> None:
@@ -156,9 +158,7 @@ async def _lap(options: EsmeOptions) -> None:
         await esme.run()
 
 
-async def _screen(
-    console: Console, daemon: Daemon, carrier: SimCarrier, traffic: trio.CancelScope
-) -> None:
+async def _screen(console: Console, daemon: Daemon, carrier: SimCarrier, traffic: trio.CancelScope) -> None:
     progress = Progress(
         TextColumn("lap {task.fields[lap]}"),
         BarColumn(),
@@ -243,5 +243,3 @@ def _carriers(status: Status) -> Table:
             carrier.limited_by,
         )
     return table
-
-

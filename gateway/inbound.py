@@ -101,7 +101,7 @@ class InboundMessages:
                 concat.total if concat else 1,
                 await self._answers(pdu),
                 1 if account else 0,
-                body_of(as_deliver_sm(pdu)),
+                pdu.raw if isinstance(pdu, DeliverSm) and pdu.raw else body_of(as_deliver_sm(pdu)),
                 text,
             )
             if concat is not None:

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from filters.verdict import Reason
 
 from filters.blacklist import GLOBAL, GROUP, TYPE, Blacklists
 from filters.numbers import Numbering
+from filters.verdict import Reason
 from filters.words import MASK, REJECT, REVIEW, Hits, WordSet, mask
 from gateway.accounts import AccountState
 from gateway.quota import QuotaBook
@@ -107,44 +107,52 @@ class Intake:
         messages are in `changes.parts` with their quota in `changes.usage`; nothing is durable yet.
         """
         rules = self.rules
-        words, check, router = rules.words, rules.blacklists.check, rules.router
+        words, check = rules.words, rules.blacklists.check
         canonical, allowed = rules.numbering.canonical, account.senders.allowed
         group_chain, sms_type = account.group_chain, account.sms_type
         type_name = rules.sms_type_names.get(sms_type, "")
+        choose = rules.router.chooser(account.id, type_name)
         account_id, default_lane = account.id, account.account.priority
-        parts_out = changes.parts
+        default_sender, review = account.default_sender, account.review
         balance = self.quota.balances[account.user.id]
+        available = balance.available
+        parts_out, mint = changes.parts, self.ids.mint
         reserved = 0
         results: list[int] = []
         expires_default = now_ms + VALIDITY_S_DEFAULT * 1000
         for submit in submits:
+            source = submit.source_addr
+            data_coding = submit.data_coding
+            text = submit.short_message
+            tlvs = submit.tlvs
+            esm_class = submit.esm_class
+            priority = submit.priority_flag
+            dest_address = submit.destination_addr
+            body = submit.raw  # sent on as it is, unless something below has to change it
+            deliver_at, expires_at, flags = 0, expires_default, 0
             try:
-                source = submit.source_addr or account.default_sender
-                data_coding = submit.data_coding
-                text = submit.short_message
-                tlvs = submit.tlvs
-                esm_class = submit.esm_class
-                deliver_at, expires_at, flags = 0, expires_default, 0
                 if (
                     tlvs
                     or esm_class not in _ESM_PLAIN
-                    or submit.priority_flag > 3
+                    or priority > 3
                     or submit.schedule_delivery_time
                     or submit.validity_period
-                    or submit.replace_if_present_flag > 1
+                    or submit.replace_if_present_flag
                     or submit.sm_default_msg_id
                 ):
                     odd = _odd(submit, now_ms)
                     text, tlvs, esm_class = odd.text, odd.tlvs, odd.esm_class
                     deliver_at, expires_at, flags = odd.deliver_at, odd.expires_at, odd.flags
-                dest = canonical(submit.destination_addr, submit.dest_addr_ton)
+                    body = b""
+                if not source:
+                    source, body = default_sender, b""
+                dest = canonical(dest_address, submit.dest_addr_ton)
                 if not dest:
-                    raise _Refused(Reason.INVALID_NUMBER)
+                    raise _Refused(_INVALID_NUMBER)
                 if not allowed(source):
                     raise _Refused(Reason.SENDER_NOT_ALLOWED)
-                if account.review:
+                if review:
                     raise _Refused(Reason.REVIEW_REQUIRED)
-                alphabet = alphabet_of(data_coding)
                 udh_octets = 0
                 if esm_class & 0x40:
                     udh = parse_udh(text)
@@ -153,55 +161,67 @@ class Intake:
                         if udh.concat is not None:
                             flags |= PartFlag.CONCATENATED
                 detail = None
-                if words is not None and alphabet != "octets":
-                    plain = decode_text(text[udh_octets:] if udh_octets else text, data_coding)
-                    hits = words.scan(plain)
+                if words is not None:
+                    hits = None
+                    if data_coding == UCS2:
+                        plain = decode_text(text[udh_octets:] if udh_octets else text, UCS2)
+                        hits = words.scan(plain)
+                    elif alphabet_of(data_coding) != "octets":
+                        plain = decode_text(text[udh_octets:] if udh_octets else text, data_coding)
+                        hits = words.scan(plain)
                     if hits is not None:
                         screened = _apply_words(hits, plain, text, udh_octets, data_coding, account)
                         text, data_coding, detail = screened.text, screened.data_coding, screened.detail
                         if screened.masked:
-                            alphabet = alphabet_of(data_coding)
                             flags |= PartFlag.MASKED
+                            body = b""
                 listed = check(dest, group_chain, type_name)
                 if listed is not None:
                     raise _Refused(_LISTED[listed.kind])
                 digits = str(dest)
-                choice = router.choose(digits, account_id, type_name)
+                choice = choose(digits)
                 if not choice.carrier:
                     raise _Refused(Reason.NO_ROUTE)
                 if not choice.first:
                     detail = _add_detail(detail, "failover", True)
+                address = digits.encode()
                 segments = None
                 parts = 1
-                if len(text) > _SINGLE_OCTETS_MAX or (
-                    len(text) > 140 and len(text) - udh_octets > part_octets_max(alphabet, udh_octets)
-                ):
-                    address = digits.encode()
-                    reference = self.references.next(source, address)
-                    try:
-                        segments = segment(text, alphabet, reference, udh_indicator=udh_octets > 0)
-                    except CannotSplit:
-                        raise _Refused(Reason.TOO_LONG) from None
-                    parts = len(segments)
-                    if parts > rules.parts_max:
-                        raise _Refused(Reason.TOO_LONG)
-                if balance.available - reserved < parts:
+                if len(text) > 140:
+                    segments = self._cut(text, data_coding, udh_octets, source, address)
+                    if segments is not None:
+                        parts = len(segments)
+                        if parts > rules.parts_max:
+                            raise _Refused(Reason.TOO_LONG)
+                if available - reserved < parts:
                     raise _Refused(Reason.QUOTA_EXCEEDED)
             except _Refused as refused:
                 results.append(-refused.reason)
                 continue
-            message_id = self.ids.mint(parts)
-            priority = submit.priority_flag
+            message_id = mint(parts)
             lane = default_lane if priority == 0 else _LANE_OF_PRIORITY[priority]
-            address = digits.encode()
-            if address == submit.destination_addr:
+            wanted = submit.registered_delivery
+            state = _SCHEDULED if deliver_at > now_ms else _QUEUED
+            route, carrier = choice.route, choice.carrier
+            if body and address == dest_address and wanted == ASK_RECEIPT and segments is None:
+                parts_out.append(
+                    Part(
+                        message_id, account_id, carrier, lane, state, 1, 1, dest, source, sms_type, 0, route,
+                        wanted, data_coding, now_ms, deliver_at, expires_at, now_ms, NO_ERROR, flags, body,
+                        detail,
+                    )
+                )  # fmt: skip
+                reserved += 1
+                results.append(message_id)
+                continue
+            if address == dest_address:
                 ton, npi = submit.dest_addr_ton, submit.dest_addr_npi
             else:
                 ton, npi = 1, 1
-            state = State.SCHEDULED if deliver_at > now_ms else State.QUEUED
             if parts > 1:
                 esm_class |= 0x40
                 flags |= PartFlag.SPLIT_BY_US
+            number = 0
             try:
                 for number, octets in enumerate(segments or (text,), 1):
                     body = submit_body(
@@ -211,9 +231,9 @@ class Intake:
                     )  # fmt: skip
                     parts_out.append(
                         Part(
-                            message_id + number - 1, account_id, choice.carrier, lane, state, number, parts,
-                            dest, source, sms_type, 0, choice.route, submit.registered_delivery, data_coding,
-                            now_ms, deliver_at, expires_at, now_ms, NO_ERROR, flags, body, detail,
+                            message_id + number - 1, account_id, carrier, lane, state, number, parts, dest,
+                            source, sms_type, 0, route, wanted, data_coding, now_ms, deliver_at, expires_at,
+                            now_ms, NO_ERROR, flags, body, detail,
                         )
                     )  # fmt: skip
             except LocalProtocolError:
@@ -227,6 +247,19 @@ class Intake:
             balance.reserved += reserved
             changes.usage += _usage_by_day(balance.user, parts_out[-reserved:])
         return results
+
+    def _cut(
+        self, text: bytes, data_coding: int, udh_octets: int, source: bytes, address: bytes
+    ) -> list[bytes] | None:
+        """A text of over 140 octets as parts, each with its header; None where it fits into one after all."""
+        alphabet = alphabet_of(data_coding)
+        if len(text) - udh_octets <= part_octets_max(alphabet, udh_octets):
+            return None
+        try:
+            reference = self.references.next(source, address)
+            return segment(text, alphabet, reference, udh_indicator=udh_octets > 0)
+        except CannotSplit:
+            raise _Refused(Reason.TOO_LONG) from None
 
     def give_back(self, changes: Changes) -> None:
         """The round with these changes was refused (disk full): undo what memory already counted."""
@@ -257,7 +290,9 @@ def _usage_by_day(user: int, parts: Sequence[Part]) -> list[Usage]:
     return [Usage(user, day, count, 0) for day, count in days.items()]
 
 
-_SINGLE_OCTETS_MAX = 160  # more than this is never one part: 140 octets, 160 septets
+# Plain names on the hot path: looking up a member of an enum costs as much as a dict.
+_QUEUED, _SCHEDULED = int(State.QUEUED), int(State.SCHEDULED)
+_INVALID_NUMBER = int(Reason.INVALID_NUMBER)
 _LANE_OF_PRIORITY = (1, 1, 2, 2)  # priority_flag 0 takes the account's lane; 2 and 3 are urgent
 _LISTED = {
     GLOBAL: Reason.BLACKLISTED_GLOBAL,

@@ -7,16 +7,14 @@ Synchronous; the order inside a pass is answers first, receipts second.
 
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
 from filters.verdict import Reason
-
 from gateway.carriers import CarrierState, Flight
-from gateway.correlation import Match, same_subscriber
+from gateway.correlation import digits_of, same_subscriber
 from gateway.delivery import RECEIPT, Event
 from gateway.ports import Clock
 from gateway.quota import QuotaBook, UsageTally
 from gateway.smpp.constants import MessageState, RegisteredDelivery, Status
-from gateway.smpp.pdu import Pdu
+from gateway.smpp.pdu import DataSm, DeliverSm, Pdu
 from gateway.smpp.receipts import ReceiptFields
 from gateway.split import SplitMessages
 from store.ids import IdSource, id_day
@@ -58,12 +56,7 @@ MESSAGE_STATE_OF_STATE = {
 }
 
 
-class ArrivedReceipt(msgspec.Struct, gc=False):
-    """A receipt as read from a bind: its fields, the number it speaks of (0: unreadable), its octets."""
-
-    fields: ReceiptFields
-    dest: int
-    raw: bytes
+_SPLIT = PartFlag.SPLIT_BY_US
 
 
 class Outcomes:
@@ -119,7 +112,7 @@ class Outcomes:
                     remember(smsc_id, part)
                 if tries:
                     tries.pop(part.id, None)
-                settle(user_of(part.account), part.id >> 30)
+                settle(user_of(part.account), id_day(part.id))
             attempts.append(
                 Attempt(
                     part.id,
@@ -136,7 +129,7 @@ class Outcomes:
             )
             if status == 0:
                 if parked and smsc_id:
-                    events += self._match_parked(carrier, smsc_id, part, changes, tally)
+                    events += self._match_parked(carrier, smsc_id, part, changes)
                 continue
             carrier.refused[status] = carrier.refused.get(status, 0) + 1
             if status in THROTTLING or status in TEMPORARY or status in carrier.carrier.retry_statuses:
@@ -209,33 +202,76 @@ class Outcomes:
         self,
         carrier: CarrierState,
         bind: int,
-        found: Sequence[tuple[ArrivedReceipt, Match]],
+        reports: Sequence[DeliverSm | DataSm],
+        read: Sequence[ReceiptFields],
         changes: Changes,
     ) -> list[Event]:
-        """Receipts with what their ids matched. Returns events for customers."""
+        """Receipts of one pass, as PDUs and as what they say. Returns events for customers."""
         now_ms = self._clock.wall_ms()
-        mint = self._ids.mint
-        tally = UsageTally(self._quota)
+        correlation = carrier.correlation
+        live, habits = correlation.live, correlation.habits
+        finish = correlation.finish
+        carrier.receipts += len(reports)
+        receipt_id = self._ids.mint(len(reports)) - 1
+        add_receipt, add_outcome = changes.receipts.append, changes.outcomes.append
+        carrier_id = carrier.id
         events: list[Event] = []
-        carrier.receipts += len(found)
-        for arrived, match in found:
-            fields = arrived.fields
-            part = match.part
-            if part is None:
-                if match.final_part_id:
-                    self.duplicate_receipts += 1
-                else:
-                    self._park(carrier, bind, arrived, "unknown id", now_ms, changes)
+        for pdu, fields in zip(reports, read, strict=True):
+            receipt_id += 1
+            key = fields.message_id.lstrip("0").lower()
+            part = live.get(key)
+            dest = digits_of(pdu.source_addr)
+            # The straight way: a known id, the same number, a final state, a message that is one part.
+            if part is not None and dest == part.dest and fields.final and not part.flags & _SPLIT:
+                message_state = fields.state
+                state = STATE_OF_MESSAGE_STATE[message_state]
+                error = fields.error_code
+                if not 0 <= error < REASONS_FROM:
+                    error = NO_ERROR
+                habits.same += 1
+                finish(key)
+                part.state = state
+                part_id, account = part.id, part.account
+                wanted = part.registered_delivery
+                event = 1 if wanted == 1 or wants(wanted, message_state) else 0
+                add_outcome(Outcome(part_id, account, state, now_ms, error))
+                add_receipt(
+                    Receipt(
+                        receipt_id, part_id, account, carrier_id, bind, now_ms, message_state, error, event,
+                        pdu.raw,
+                    )
+                )  # fmt: skip
+                if event:
+                    events.append(
+                        Event(receipt_id, RECEIPT, account, part, message_state, error, now_ms, b"")
+                    )
                 continue
-            dest = arrived.dest
-            if dest and dest != part.dest and not same_subscriber(dest, part.dest):
-                self._park(carrier, bind, arrived, "destination differs", now_ms, changes)
-                continue
-            events += self._receipt(
-                carrier, bind, match.key, part, fields, mint(), now_ms, arrived.raw, changes, tally
-            )
-        changes.usage += tally.rows()
+            events += self._unusual_receipt(carrier, bind, pdu, fields, dest, receipt_id, now_ms, changes)
         return events
+
+    def _unusual_receipt(
+        self,
+        carrier: CarrierState,
+        bind: int,
+        pdu: DeliverSm | DataSm,
+        fields: ReceiptFields,
+        dest: int,
+        receipt_id: int,
+        now_ms: int,
+        changes: Changes,
+    ) -> list[Event]:
+        match = carrier.correlation.find(fields, dest)
+        part = match.part
+        if part is None:
+            if match.final_part_id:
+                self.duplicate_receipts += 1
+            else:
+                self._park(carrier, bind, pdu.raw, fields, dest, "unknown id", now_ms, changes)
+            return []
+        if dest and dest != part.dest and not same_subscriber(dest, part.dest):
+            self._park(carrier, bind, pdu.raw, fields, dest, "destination differs", now_ms, changes)
+            return []
+        return self._receipt(carrier, bind, match.key, part, fields, receipt_id, now_ms, pdu.raw, changes)
 
     def _receipt(
         self,
@@ -248,64 +284,61 @@ class Outcomes:
         now_ms: int,
         raw: bytes,
         changes: Changes,
-        tally: UsageTally,
     ) -> list[Event]:
+        """Any receipt of a known part."""
         message_state = fields.state
         state = STATE_OF_MESSAGE_STATE.get(message_state) if fields.final else None
         error = fields.error_code if 0 <= fields.error_code < REASONS_FROM else NO_ERROR
+        told: tuple[int, int] | None
         if state is None:
-            wanted = part.registered_delivery & RegisteredDelivery.INTERMEDIATE
-            changes.receipts.append(
-                Receipt(
-                    receipt_id, part.id, part.account, carrier.id, bind, now_ms, message_state, error,
-                    1 if wanted else 0, raw,
-                )
-            )  # fmt: skip
-            if not wanted:
-                return []
-            return [Event(receipt_id, RECEIPT, part.account, part, message_state, error, now_ms, b"")]
-        carrier.correlation.finish(key)
-        part.state = state
-        changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
-        event = (
-            self._splits.finished(part, message_state, error) if part.flags & 8 else (message_state, error)
-        )
-        wanted_event = event is not None and wants(part.registered_delivery, event[0])
+            asked = part.registered_delivery & RegisteredDelivery.INTERMEDIATE
+            told = (message_state, error) if asked else None
+        else:
+            carrier.correlation.finish(key)
+            part.state = state
+            changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
+            told = self._told(part, message_state, error)
         changes.receipts.append(
             Receipt(
                 receipt_id, part.id, part.account, carrier.id, bind, now_ms, message_state, error,
-                1 if wanted_event else 0, raw,
+                1 if told else 0, raw,
             )
         )  # fmt: skip
-        if not wanted_event or event is None:
+        if told is None:
             return []
-        return [Event(receipt_id, RECEIPT, part.account, part, event[0], event[1], now_ms, b"")]
+        return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"")]
+
+    def _told(self, part: Part, message_state: int, error: int) -> tuple[int, int] | None:
+        """What the customer is told of a part that is final: (state, error), or None for nothing now."""
+        told: tuple[int, int] | None = (message_state, error)
+        if part.flags & PartFlag.SPLIT_BY_US:
+            told = self._splits.finished(part, message_state, error)
+        return told if told and wants(part.registered_delivery, told[0]) else None
 
     def _park(
         self,
         carrier: CarrierState,
         bind: int,
-        arrived: ArrivedReceipt,
+        raw: bytes,
+        fields: ReceiptFields,
+        dest: int,
         reason: str,
         now_ms: int,
         changes: Changes,
     ) -> None:
         """Keep what matches nothing: an early receipt finds its part when the answer comes (P4)."""
-        fields = arrived.fields
         self.unmatched_receipts += 1
-        if not fields.message_id:
-            reason = "unreadable"
         parked = ParkedReceipt(
             self._ids.mint(),
             carrier.id,
             bind,
             now_ms,
             fields.message_id,
-            arrived.dest,
+            dest,
             fields.state,
             fields.error_code if 0 <= fields.error_code < REASONS_FROM else NO_ERROR,
-            arrived.raw,
-            reason,
+            raw,
+            reason if fields.message_id else "unreadable",
         )
         changes.parked.append(parked)
         self.hold_parked(carrier, parked, fields)
@@ -315,27 +348,13 @@ class Outcomes:
         for key in carrier.correlation.candidates(parked.smsc_message_id):
             self.parked.setdefault((carrier.id, key), []).append((parked, fields))
 
-    def _match_parked(
-        self, carrier: CarrierState, smsc_id: str, part: Part, changes: Changes, tally: UsageTally
-    ) -> list[Event]:
+    def _match_parked(self, carrier: CarrierState, smsc_id: str, part: Part, changes: Changes) -> list[Event]:
         """An answer came: were there receipts for its id already?"""
         key = carrier.correlation.key(smsc_id)
-        waiting = self.parked.get((carrier.id, key))
-        if not waiting:
-            return []
         events: list[Event] = []
-        for parked, fields in list(waiting):
-            if parked.dest and parked.dest != part.dest and not same_subscriber(parked.dest, part.dest):
-                continue
-            self.drop_parked(carrier, parked)
-            changes.unparked.append(parked.id)
-            if part.state >= State.DELIVERED:
-                self.duplicate_receipts += 1
-                continue
-            events += self._receipt(
-                carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at,
-                parked.raw, changes, tally,
-            )  # fmt: skip
+        for parked, fields in list(self.parked.get((carrier.id, key), ())):
+            if not parked.dest or same_subscriber(parked.dest, part.dest):
+                events += self.match_parked_late(carrier, parked, fields, part, changes)
         return events
 
     def drop_parked(self, carrier: CarrierState, parked: ParkedReceipt) -> None:
@@ -355,20 +374,16 @@ class Outcomes:
         part: Part,
         changes: Changes,
     ) -> list[Event]:
-        """A parked receipt found its part in the store after all."""
+        """A parked receipt has found its part: it counts from now on, as of when it came."""
         self.drop_parked(carrier, parked)
         changes.unparked.append(parked.id)
         if part.state >= State.DELIVERED:
             self.duplicate_receipts += 1
             return []
-        tally = UsageTally(self._quota)
         key = carrier.correlation.key(parked.smsc_message_id)
-        events = self._receipt(
-            carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at, parked.raw,
-            changes, tally,
-        )  # fmt: skip
-        changes.usage += tally.rows()
-        return events
+        return self._receipt(
+            carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at, parked.raw, changes
+        )
 
     # -- ends that no carrier reports -------------------------------------------------------------
 
@@ -402,16 +417,14 @@ class Outcomes:
             tally.release(self._user_of(part.account), id_day(part.id))
         changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
         message_state = MESSAGE_STATE_OF_STATE[state]
-        event = (
-            self._splits.finished(part, message_state, error) if part.flags & 8 else (message_state, error)
-        )
-        if event is None or not wants(part.registered_delivery, event[0]):
+        told = self._told(part, message_state, error)
+        if told is None:
             return []
         receipt_id = self._ids.mint()
         changes.receipts.append(
             Receipt(receipt_id, part.id, part.account, part.carrier, 0, now_ms, message_state, error, 1, b"")
         )
-        return [Event(receipt_id, RECEIPT, part.account, part, event[0], event[1], now_ms, b"")]
+        return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"")]
 
 
 def wants(registered_delivery: int, message_state: int) -> bool:

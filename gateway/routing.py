@@ -74,6 +74,32 @@ class Router:
             return candidate.preferred
         return candidate.choose(self._is_up)
 
+    def chooser(self, account: int, sms_type: str) -> Callable[[str], Choice]:
+        """`choose` for one batch of one account, with what a batch has in common looked up once."""
+        scopes = self._scopes.get((account, sms_type))
+        if scopes is None:
+            scopes = self._scopes[(account, sms_type)] = tuple(self._applicable(account, sms_type))
+        if len(scopes) != 1:
+            return lambda digits: self.choose(digits, account, sms_type)
+        table, lengths = self._tables[scopes[0]], self._lengths[scopes[0]]
+        chosen: dict[str, Choice] = {}
+        longest = lengths[0]
+
+        def choose(digits: str) -> Choice:
+            head = digits[:longest]
+            known = chosen.get(head)
+            if known is not None:
+                return known
+            candidate = _longest(table, lengths, digits)
+            if candidate is None:
+                return NO_ROUTE
+            choice = candidate.choose(self._is_up)
+            if not candidate.balance:
+                chosen[head] = choice
+            return choice
+
+        return choose
+
     def again(self, route: int) -> Choice:
         """Choose once more on a known route, for failover of what already waits."""
         candidate = self._by_id.get(route)

@@ -213,11 +213,11 @@ def _hot_tlvs(tlvs: Tlvs, *, has_text: bool) -> bytes | None:
 
 
 def _hot_submit(pdu: Pdu) -> bytes:
-    return _message_body(SubmitSm, astuple(pdu)[2:])
+    return _message_body(SubmitSm, astuple(pdu)[2:-1])
 
 
 def _hot_deliver(pdu: Pdu) -> bytes:
-    return _message_body(DeliverSm, astuple(pdu)[2:])
+    return _message_body(DeliverSm, astuple(pdu)[2:-1])
 
 
 def _hot_message_id(pdu: Pdu) -> bytes:

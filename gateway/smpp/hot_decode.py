@@ -102,6 +102,7 @@ def _hot_message(pdu_type: type[SubmitSm] | type[DeliverSm]) -> HotDecoder:
             sm_default_msg_id,
             data[text_at:text_end],
             tlvs,
+            data[at:end],
         )
 
     return decode

@@ -1,6 +1,6 @@
 """The PDUs of SMPP 3.4 as values, one struct a command, fields in wire order after the header.
 
-Octet strings stay `bytes` exactly as they came (senders arrive in Latin-1, UTF-8 and GSM; smpp.md 5.2);
+Octet strings stay `bytes` exactly as they came (senders arrive in Latin-1, UTF-8 and GSM);
 C-octet strings are without their NUL. `tlvs` is `((tag, value), ...)` in wire order, unknown tags kept.
 Structs are built positionally on the hot path: the order of fields is part of the interface.
 `gc=False` is safe: no PDU can refer to itself.
@@ -94,7 +94,21 @@ class GenericNack(Pdu, gc=False):
     pass
 
 
-class _ShortMessage(Pdu, gc=False):
+class _Message(Pdu, gc=False, eq=False):
+    """What carries a text. `raw` is the body as it came, for passing on and for the record; b"" in what we
+    build ourselves. It is no part of the value: two messages are equal whose fields are."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(
+            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "raw"
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _ShortMessage(_Message, gc=False, eq=False):
     service_type: bytes = b""
     source_addr_ton: int = 0
     source_addr_npi: int = 0
@@ -113,13 +127,14 @@ class _ShortMessage(Pdu, gc=False):
     sm_default_msg_id: int = 0
     short_message: bytes = b""
     tlvs: Tlvs = ()
+    raw: bytes = b""
 
 
-class SubmitSm(_ShortMessage, gc=False):
+class SubmitSm(_ShortMessage, gc=False, eq=False):
     pass
 
 
-class DeliverSm(_ShortMessage, gc=False):
+class DeliverSm(_ShortMessage, gc=False, eq=False):
     pass
 
 
@@ -181,7 +196,7 @@ class SubmitMultiResp(Pdu, gc=False):
     tlvs: Tlvs = ()
 
 
-class DataSm(Pdu, gc=False):
+class DataSm(_Message, gc=False, eq=False):
     service_type: bytes = b""
     source_addr_ton: int = 0
     source_addr_npi: int = 0
@@ -193,6 +208,7 @@ class DataSm(Pdu, gc=False):
     registered_delivery: int = 0
     data_coding: int = 0
     tlvs: Tlvs = ()
+    raw: bytes = b""
 
 
 class DataSmResp(Pdu, gc=False):

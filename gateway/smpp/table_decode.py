@@ -9,8 +9,19 @@ from struct import Struct
 
 from gateway.smpp.constants import CommandId, DestFlag, Status, Tag, command_name
 from gateway.smpp.fields import DL_NAME, LAYOUT_OF, SME_ADDRESS, Field, Kind, Layout, TlvFault
-from gateway.smpp.pdu import BadPdu, DistributionList, Pdu, SmeAddress, UnsuccessSme
+from gateway.smpp.pdu import (
+    BadPdu,
+    DataSm,
+    DeliverSm,
+    DistributionList,
+    Pdu,
+    SmeAddress,
+    SubmitSm,
+    UnsuccessSme,
+)
 from gateway.smpp.tlv import has_payload, read_tlvs
+
+_KEEP_RAW = frozenset({SubmitSm, DeliverSm, DataSm})
 
 _uint32 = Struct(">I").unpack_from
 
@@ -38,6 +49,7 @@ def decode_by_table(
             f"{command_name(command_id)} is not a command that we serve",
         )
     values: list[object] = [sequence_number, command_status]
+    body = data[at:end] if layout.pdu_type in _KEEP_RAW else b""
     try:
         for field in layout.fields:
             at = _read_field(data, at, end, field, values, lenient=layout.is_response)
@@ -47,6 +59,8 @@ def decode_by_table(
         return layout.pdu_type(*values)  # type: ignore[arg-type]  # the table fits the struct: test_fields
     stream = read_tlvs(data, at, end)
     pdu = layout.pdu_type(*values, stream.tlvs)  # type: ignore[arg-type, call-arg]
+    if body:
+        pdu.raw = body  # type: ignore[attr-defined]
     has_text = bool(getattr(pdu, "short_message", ()))
     if stream.fault and _refuses(layout, stream.faulty_tag, has_text=has_text):
         return _bad(layout, pdu, Status.ESME_RINVTLVSTREAM, stream.fault, pdu)
