@@ -125,7 +125,9 @@ def store_operations(
         return msgspec.to_builtins(changes)
 
     async def export(params: dict[str, Any]) -> Any:
-        return _Pieces(store.export(secrets=bool(params.get("secrets"))))
+        who, secrets = actor(), bool(params.get("secrets"))
+        await trio.to_thread.run_sync(lambda: store.record(who, "export", "config.db", secrets=secrets))
+        return _Pieces(store.export(secrets=secrets))
 
     async def check(params: dict[str, Any]) -> Any:
         return await trio.to_thread.run_sync(check_store, store)

@@ -52,6 +52,7 @@ class Applying:
         self.changes: list[Change] = []
         self.problems: list[str] = []
         self.implied: set[int] = set()  # groups made because a path below them was declared
+        self.unseated: Entry | None = None  # the entry that last took an administrator's rights
         self.raised: dict[int, Entry] = {}  # group id -> the entry that last raised what it has allocated
 
     def changed(
@@ -139,6 +140,7 @@ def apply_document(
     Raises DocumentError with every problem found.
     """
     work = Applying(transaction, document, number, in_flight, hashes)
+    seated = _system_administrators(work)
     for table, upsert in _UPSERTS:
         entries = [entry for entry in document.of(table) if not entry.removed]
         if table == "group":
@@ -153,6 +155,7 @@ def apply_document(
             remove(work, entry)
     if not work.problems:
         _judge_grants(work)
+        _judge_administrators(work, seated)
     if work.problems:
         raise DocumentError(work.problems)
     return work.changes
@@ -176,6 +179,22 @@ def password_hashes(document: Document, current: Mapping[str, str]) -> dict[str,
             entry.values["system_id"]: made
             for entry, made in zip(entries, threads.map(hash_of, entries), strict=True)
         }
+
+
+def _system_administrators(work: Applying) -> int:
+    count: int = work.transaction.run(
+        "SELECT count(*) FROM user u JOIN user_group g ON g.id = u.group_id"
+        " WHERE u.role = 'admin' AND u.state = 'active' AND g.parent IS NULL"
+    ).fetchone()[0]
+    return count
+
+
+def _judge_administrators(work: Applying, seated: int) -> None:
+    if seated and not _system_administrators(work):
+        text = "this would leave no active administrator of a root group. Make another one first"
+        if work.unseated is None:
+            raise StoreError(f"{work.document.source}: {text}.")
+        work.problem(work.unseated, "", text)
 
 
 def _judge_grants(work: Applying) -> None:

@@ -86,6 +86,8 @@ def user(work: "Applying", entry: Entry) -> None:
             fields.append(("limit", old["limit"], left))
     if not work.update(entry, fields, added=row is None):
         return None
+    if old["role"] == "admin":
+        work.unseated = entry
     work.transaction.run(
         "UPDATE user SET review = ?, role = ?, state = ? WHERE id = ?",
         (*(values.get(key, old[key]) for key in ("review", "role", "state")), identifier),
@@ -204,6 +206,7 @@ def remove_user(work: "Applying", entry: Entry) -> None:
     ).fetchone()
     if row is None or row[1] == "deleted":
         return work.changed(entry, "unchanged")
+    work.unseated = entry
     quota.return_available(work.transaction, row[0], in_flight=work.in_flight.get(row[0], 0))
     work.transaction.run("UPDATE user SET state = 'deleted' WHERE id = ?", (row[0],))
     return work.changed(entry, "removed")

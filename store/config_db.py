@@ -23,7 +23,7 @@ from sqlite_utils import Database
 
 from store import audit, config_read, quota, rules
 from store.apply import Change, apply_document, password_hashes
-from store.config_schema import config_migrations
+from store.config_schema import config_migrations, refuse_newer
 from store.directory import BlacklistScope, Directory, Word
 from store.document import Document
 from store.export import export_document
@@ -64,9 +64,9 @@ class Writing:
         assert identifier is not None
         return identifier
 
-    def audit(self, action: str, target: str, **detail: Any) -> None:
-        """Say what this transaction does; also marks the directory as changed."""
-        self.changed = True
+    def audit(self, action: str, target: str, *, changes: bool = True, **detail: Any) -> None:
+        """Say what this transaction does; unless `changes` is False the directory counts as changed."""
+        self.changed = self.changed or changes
         audit.append(
             self.connection, at=self.at, actor=self.actor, action=action, target=target, detail=detail
         )
@@ -206,8 +206,16 @@ class ConfigStore:
             pass
         return changes
 
+    def record(self, actor: str, action: str, target: str, **detail: Any) -> None:
+        """Write to the audit log what happened without changing anything here: a sign-in, an export."""
+        with self.writing(actor) as transaction:
+            transaction.audit(action, target, changes=False, **detail)
+
     def export(self, *, secrets: bool = False) -> Iterator[str]:
-        """The whole as a document that `apply` takes back unchanged, in pieces of some lines each."""
+        """The whole as a document that `apply` takes back unchanged, in pieces of some lines each.
+
+        The caller writes to the audit log who exported (`record`).
+        """
         with self.reading() as connection:
             lines = export_document(connection, self.sealer, secrets=secrets)
             while piece := list(islice(lines, LINES_A_PIECE)):
@@ -306,7 +314,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        config_migrations.apply(Database(connection, execute_plugins=False))
+        database = Database(connection, execute_plugins=False)
+        refuse_newer(config_migrations, database, path)
+        config_migrations.apply(database)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StoreError(

@@ -6,7 +6,11 @@ that differ from their defaults: a new field of `store/directory.py` needs no mi
 log refuse UPDATE and DELETE.
 """
 
+from pathlib import Path
+
 from sqlite_utils import Database, Migrations
+
+from store.files import StoreError
 
 config_migrations = Migrations("config")
 
@@ -168,3 +172,14 @@ def create_tables(database: Database) -> None:
     """The tables of the first release."""
     for statement in _TABLES:
         database.execute(statement)
+
+
+def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
+    """Raises StoreError when a later version of Sluice has changed the tables already."""
+    done = {migration.name for migration in migrations.applied(database)}
+    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+    if done - known:
+        raise StoreError(
+            f"{path} was used by a newer Sluice ({', '.join(sorted(done - known))})."
+            " Run that version, or put back a copy made before the upgrade."
+        )

@@ -93,7 +93,7 @@ def _types(struct: Any, omit: tuple[str, ...] = (), **extra: Any) -> dict[str, A
 
 TABLES: dict[str, Table] = {
     "sms_type": Table({"name": Name, "title": str}, ("name",), ("name",)),
-    "carrier": Table(_types(Carrier, name=Name), ("name",), ("name",), ("password",)),
+    "carrier": Table(_types(Carrier, name=Name, password_file=Name), ("name",), ("name",), ("password",)),
     "group": Table(
         _types(
             Group, ("parent",), path=Name, granted=Annotated[int, msgspec.Meta(ge=0)] | Literal["unlimited"]
@@ -103,7 +103,7 @@ TABLES: dict[str, Table] = {
     ),
     "user": Table(_types(User, login=Name, group=Name), ("login",), ("login",)),
     "account": Table(
-        _types(Account, user=Name, system_id=Name, password=Secret),
+        _types(Account, user=Name, system_id=Name, password=Secret, password_file=Name),
         ("system_id",),
         ("system_id",),
         ("password", "password_hash"),
@@ -143,7 +143,7 @@ TABLES: dict[str, Table] = {
 
 
 def load_document(file: str | Path) -> Document:
-    """Read and check a file, with the number lists it names (relative to it).
+    """Read and check a file, with the number lists and passwords that it names (relative to it).
 
     Raises DocumentError with every problem found.
     """
@@ -163,7 +163,7 @@ def parse_document(tables: dict[str, Any], source: str, *, folder: Path | None =
     """Check a document that was parsed already.
 
     Args:
-      folder: where `numbers_file` names are relative to; None refuses such files.
+      folder: where names of files are relative to; None refuses them.
     Raises DocumentError with every problem found.
     """
     problems: list[str] = []
@@ -187,11 +187,10 @@ def parse_document(tables: dict[str, Any], source: str, *, folder: Path | None =
         problems += [
             f"{document.where(entry, key)}: {text}" for key, text in check_entry(entry.table, entry.values)
         ]
-        if "numbers_file" in entry.values:
-            try:
-                entries[position] = _with_numbers(document, entry, folder)
-            except DocumentError as error:
-                problems += error.problems
+        try:
+            entries[position] = _with_files(document, entry, folder)
+        except DocumentError as error:
+            problems += error.problems
     if problems:
         raise DocumentError(problems)
     return document
@@ -247,14 +246,31 @@ def _repeated(document: Document) -> Iterator[str]:
             )
 
 
-def _with_numbers(document: Document, entry: Entry, folder: Path | None) -> Entry:
-    name = entry.values["numbers_file"]
-    where = document.where(entry, "numbers_file")
+def _with_files(document: Document, entry: Entry, folder: Path | None) -> Entry:
+    """The entry with what its files hold in place of their names."""
+    values = dict(entry.values)
+    if "numbers_file" in values:
+        lines = _text_of(document, entry, "numbers_file", folder).splitlines()
+        numbers = [text for line in lines if (text := line.partition("#")[0].strip(" \t,;"))]
+        values["numbers"] = (*values.get("numbers", ()), *numbers)
+        del values["numbers_file"]
+    if "password_file" in values:
+        password = _text_of(document, entry, "password_file", folder).rstrip("\r\n")
+        try:
+            values["password"] = strict.take(password, Secret, secret=True)
+        except strict.Wrong as wrong:
+            raise DocumentError([f"{document.where(entry, 'password_file')}: {wrong}."]) from wrong
+        del values["password_file"]
+    return Entry(entry.table, entry.index, values)
+
+
+def _text_of(document: Document, entry: Entry, key: str, folder: Path | None) -> str:
+    where = document.where(entry, key)
     if folder is None:
-        raise DocumentError([f"{where}: files cannot be named here. Give the numbers themselves."])
-    path = folder / name
+        raise DocumentError([f"{where}: files cannot be named here. Give what is in it."])
+    path = folder / str(entry.values[key])
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DocumentError(
             [f"{where}: {path} cannot be read: {error.strerror}. Correct the name."]
@@ -263,7 +279,3 @@ def _with_numbers(document: Document, entry: Entry, folder: Path | None) -> Entr
         raise DocumentError(
             [f"{where}: {path} is not UTF-8 text (octet {error.start}). Save it as UTF-8."]
         ) from error
-    numbers = [text for line in lines if (text := line.partition("#")[0].strip(" \t,;"))]
-    values = {key: value for key, value in entry.values.items() if key != "numbers_file"}
-    values["numbers"] = (*entry.values.get("numbers", ()), *numbers)
-    return Entry(entry.table, entry.index, values)

@@ -23,6 +23,8 @@ def check_entry(table: str, values: dict[str, Any]) -> Iterator[Finding]:
             ipaddress.ip_network(block)
         except ValueError as error:
             yield "allow", f'"{block}" is no CIDR block: {error}. Write it like "10.0.0.0/8".'
+    if len(values.keys() & {"password", "password_file", "password_hash"}) > 1:
+        yield "", "give one of password, password_file and password_hash."
     if table in _CHECKS:
         yield from _CHECKS[table](values)
 
@@ -31,8 +33,6 @@ def _account(values: dict[str, Any]) -> Iterator[Finding]:
     system_id = values["system_id"]
     if len(system_id.encode()) > C_OCTETS_MAX and not system_id.startswith(IMPLIED_PREFIX):
         yield "system_id", TOO_LONG
-    if "password" in values and "password_hash" in values:
-        yield "", "give either password or password_hash, not both."
     if values.get("password_hash") and not is_password_hash(values["password_hash"]):
         yield (
             "password_hash",

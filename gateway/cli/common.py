@@ -10,12 +10,13 @@ import rich_click as click
 
 if TYPE_CHECKING:
     from gateway.config import Config, Loaded
-    from gateway.control import ControlClient
     from store.config_db import ConfigStore
     from store.port import TrafficStore
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+STARTING_S_MAX = 10.0  # a daemon with a million pending messages accepts again within this
+POLL_S = 0.05
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,32 +57,42 @@ def load_config(config: str | None, data: str | None) -> "Loaded":
 
 
 def ask_daemon(data: str, op: str, **params: Any) -> Any:
-    """The result of a control operation; None when no daemon runs there."""
-    from gateway.control import ControlUnavailable
+    """The result of a control operation; None when no daemon runs there.
 
+    A daemon that has the directory's lock and no socket yet is starting: it gets some seconds.
+    """
+    from gateway.control import ControlClient, ControlUnavailable
+
+    client = ControlClient(Path(data))
+    deadline = time.monotonic() + STARTING_S_MAX
     with failures():
-        try:
-            return client(data).call(op, **params)
-        except ControlUnavailable:
-            return None
+        while True:
+            try:
+                return client.call(op, **params)
+            except ControlUnavailable:
+                if not _in_use(Path(data)) or time.monotonic() > deadline:
+                    return None
+            time.sleep(POLL_S)
 
 
 def need_daemon(data: str, op: str, **params: Any) -> Any:
     """The result of a control operation that only a running daemon can do."""
-    from gateway.control import ControlUnavailable
-
-    with failures():
-        try:
-            return client(data).call(op, **params)
-        except ControlUnavailable as error:
-            raise CommandFailed(f"{error} Start it with: sluice serve --data {data}") from error
+    answer = ask_daemon(data, op, **params)
+    if answer is None:
+        raise CommandFailed(f"No gateway runs on {data}. Start it with: sluice serve --data {data}")
+    return answer
 
 
-def client(data: str) -> "ControlClient":
-    """Asks the daemon of a data directory."""
-    from gateway.control import ControlClient
+def _in_use(data: Path) -> bool:
+    from store.files import DataInUse, DataLock
 
-    return ControlClient(Path(data))
+    if not data.exists():
+        return False
+    try:
+        DataLock.acquire(data).release()
+    except DataInUse:
+        return True
+    return False
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """`sluice export`: everything declared, as a document for `sluice apply`."""
 
+from getpass import getuser
+
 import rich_click as click
 
 from gateway.cli.common import ask_daemon, common_options, load_config, offline_store
@@ -20,5 +22,6 @@ def export(secrets: bool, config: str | None, data: str | None) -> None:
             click.echo(piece, nl=False)
         return
     with offline_store(directory) as store:
+        store.record(f"cli:{getuser()}", "export", "config.db", secrets=secrets)
         for piece in store.export(secrets=secrets):
             click.echo(piece, nl=False)

@@ -225,6 +225,31 @@ def test_number_lists_are_read_beside_the_document_and_normalised(tmp_path: Path
         ]
 
 
+def test_passwords_are_read_from_files_beside_the_document(tmp_path: Path) -> None:
+    (tmp_path / "a.secret").write_text("from-a-file\n")
+    document = tmp_path / "d.toml"
+    document.write_text('[[carrier]]\nname = "c"\nmode = "bound-in"\npassword_file = "a.secret"\n')
+    with open_store(tmp_path) as store:
+        store.apply(load_document(document), "me")
+        assert store.directory().carriers[1].password == "from-a-file"
+    (tmp_path / "a.secret").write_text("\n")
+    with pytest.raises(DocumentError, match="password_file: the value found cannot be used here"):
+        load_document(document)
+
+
+def test_the_last_system_administrator_stays(tmp_path: Path) -> None:
+    with world(tmp_path) as store:
+        apply(store, '[[user]]\nlogin = "a"\ngroup = "总公司"\nrole = "admin"\n')
+        for change in ('role = "user"', 'state = "disabled"', "remove = true", 'group = "总公司/福建分公司"'):
+            with pytest.raises(DocumentError, match='1 "a": this would leave no active administrator'):
+                apply(store, f'[[user]]\nlogin = "a"\n{change}\n')
+        both = (
+            '[[user]]\nlogin = "b"\ngroup = "总公司"\nrole = "admin"\n[[user]]\nlogin = "a"\nremove = true\n'
+        )
+        apply(store, both)
+        assert store.directory().users[2].state == "deleted"
+
+
 def test_a_dry_run_tells_everything_and_changes_nothing(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         assert len(apply(store, WORLD, dry_run=True)) == 8
@@ -258,7 +283,7 @@ def test_a_dry_run_tells_everything_and_changes_nothing(tmp_path: Path) -> None:
         ),
         ('[[account]]\nsystem_id = "a"\npassword = 5\n', "password: the value found cannot be used here"),
         ('[[account]]\nsystem_id = "0123456789abcdef"\n', "more than 15 octets"),
-        ('[[account]]\nsystem_id = "a"\npassword = "b"\npassword_hash = "c"\n', "not both"),
+        ('[[account]]\nsystem_id = "a"\npassword = "b"\npassword_hash = "c"\n', "give one of password"),
         ('[[account]]\nsystem_id = "a"\npassword_hash = "c"\n', "no argon2id hash"),
         ('[[account]]\nsystem_id = "a"\nsenders = ["a*b"]\n', 'may have "*" at its end only'),
         ('[[route]]\nprefix = "+86"\ncarriers = ["a"]\n', "it must be digits"),

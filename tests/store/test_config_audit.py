@@ -22,6 +22,18 @@ def test_every_change_has_its_row_with_actor_and_values(tmp_path: Path) -> None:
     assert msgspec.json.decode(detail)["fields"] == [["window", 100, 20], ["password", "•••", "•••"]]
 
 
+def test_an_event_that_changes_nothing_is_recorded_without_a_new_version(tmp_path: Path) -> None:
+    with world(tmp_path) as store:
+        version = store.version()
+        store.record("console:zhang", "sign-in", "user zhang", address="10.0.0.1")
+        assert store.version() == version
+        with store.reading() as connection:
+            rows = connection.execute(
+                "SELECT actor, action, detail FROM audit ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+    assert rows == ("console:zhang", "sign-in", '{"address":"10.0.0.1"}')
+
+
 def test_a_rolled_back_change_leaves_no_row(tmp_path: Path) -> None:
     with world(tmp_path) as store:
         with store.reading() as connection:

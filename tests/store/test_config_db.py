@@ -130,6 +130,15 @@ def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store, store.writing("future") as transaction:
+        transaction.run(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('config', 'add_prices', '')"
+        )
+    with pytest.raises(StoreError, match=r"used by a newer Sluice \(add_prices\)"):
+        open_store(tmp_path)
+
+
 def test_one_lock_a_directory_and_the_holder_is_named(tmp_path: Path) -> None:
     lock = DataLock.acquire(tmp_path)
     with pytest.raises(DataInUse, match=f"in use by process {os.getpid()}"):
