@@ -232,8 +232,12 @@ class Core:
         """Parse and match receipts; ids that left memory are looked up in the store first."""
         read = [parse_receipt(pdu) for pdu in reports]
         if carrier.id in self.evicted_to_store:
-            knows = carrier.correlation.knows
-            missing = [fields for fields in read if not knows(fields)]
+            live, knows = carrier.correlation.live, carrier.correlation.knows
+            missing = [
+                fields
+                for fields in read
+                if fields.message_id.lstrip("0").lower() not in live and not knows(fields)
+            ]
             if missing:
                 await self._look_up(carrier, missing)
         return self.outcomes.receipts(carrier, bind, reports, read, changes)

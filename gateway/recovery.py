@@ -52,7 +52,7 @@ async def restore(core: "Core", recovery: "Recovery", consolidated: dict[int, in
         account = core.accounts.get(account_id)
         if account is not None:
             account.outbox.spilled = True
-    await _awaiting(core)
+    await _awaiting(core, first_start=recovery.last_id == 0)
     await _claimed(core)
     await _parked(core)
     log.info(
@@ -76,7 +76,7 @@ def used_before(configuration: "ConfigStore", traffic: "TrafficStore") -> dict[i
     return used
 
 
-async def _awaiting(core: "Core") -> None:
+async def _awaiting(core: "Core", *, first_start: bool) -> None:
     """Sent parts back into the correlation maps, newest first; what does not fit goes to the store's map."""
     before = (1 << 63) - 1
     overflow: dict[int, list[tuple[str, int]]] = {}
@@ -101,7 +101,8 @@ async def _awaiting(core: "Core") -> None:
     for carrier in core.carriers.values():
         # Eviction takes the oldest, which must stand first.
         carrier.correlation.live = dict(reversed(carrier.correlation.live.items()))
-        core.evicted_to_store.add(carrier.id)
+        if not first_start:
+            core.evicted_to_store.add(carrier.id)
     core.evicted.update(overflow)
     for head in split_heads:
         core.adopt_siblings(await core.message_parts(head))
