@@ -78,6 +78,8 @@ class PartFlag:
     VALIDITY_GIVEN = 1  # the customer set a validity: tell the carrier what is left of it
     MAYBE_DUPLICATE = 2  # may have been sent before, outcome unknown (P3)
     MASKED = 4
+    ONE_OF_MANY = 32  # a destination of a submit_multi: detail["first"] is the id that the customer was given
+    CONCATENATED = 16  # a segment that the customer split: stays beside its neighbours on one bind
     SPLIT_BY_US = 8  # one submit_sm became `parts` parts: one receipt for all, unless the account wants each
 
 
