@@ -79,6 +79,7 @@ class CarrierState:
         self.receipts = 0
         self.maybe_duplicates = 0
         self.down_since: float | None = clock.now()
+        self.stopped = False  # the disk is so full that a result could not be recorded (P9)
         self.suspects = 0  # so many of the next parts from the store may have been on a wire before a crash
         self.accepted_rate = 0.0  # parts a second, over the last second
         self._measured_at = clock.now()
@@ -137,6 +138,9 @@ class CarrierState:
             return
         if not self.active:
             self.limited_by = "paused"
+            return
+        if self.stopped:
+            self.limited_by = "disk full"
             return
         now = self._clock.now()
         if now < self.adaptive.paused_until:

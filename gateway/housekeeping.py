@@ -79,6 +79,8 @@ class Housekeeping:
             if core.disk != done.disk:
                 log.warning("free disk space changed", state=done.disk, free_mib=done.free_octets >> 20)
             core.disk = done.disk
+            for carrier in core.carriers.values():
+                carrier.stopped = done.disk == "critical"
             for day in done.days_to_seal:
                 await core.ports.store.read(lambda s, day=day: s.seal(day))
                 await self._on_sealed(day)
