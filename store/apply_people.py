@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from store import quota
-from store.directory import Account
+from store.directory import Account, ApiKey
 from store.document import HIDDEN, Entry
-from store.document_checks import IMPLIED_PREFIX, UNLIMITED
+from store.document_checks import IMPLIED_PREFIXES, UNLIMITED, is_implied
 from store.settings_json import merge_settings
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def account(work: "Applying", entry: Entry) -> None:
     if "sms_type" in values and work.find(entry, "sms_type", "sms_type", "name", values["sms_type"]) is None:
         return
     new_hash = values.get("password_hash") or work.hashes.get(system_id, "")
-    if row is None and not new_hash and not system_id.startswith(IMPLIED_PREFIX):
+    if row is None and not new_hash and not is_implied(system_id):
         work.problem(entry, "", 'a new account needs a "password" (or a "password_hash"). Add it')
     if owner is None:
         return
@@ -145,20 +147,35 @@ def account(work: "Applying", entry: Entry) -> None:
 
 
 def api_key(work: "Applying", entry: Entry) -> None:
-    """Add or change a key of the HTTP API. Without `account` it sends as its user's `api:LOGIN`."""
+    """Add or change a key of the HTTP API. Without `account` it sends as its user's `api:LOGIN`
+    (or `test:LOGIN`)."""
     values = entry.values
     target = _api_account(work, entry)
     if target is None:
         return
     digest = _digest(entry)
     row = work.transaction.run(
-        "SELECT id, account_id, state, hint FROM api_key WHERE hash = ?", (digest,)
+        "SELECT id, account_id, state, settings FROM api_key WHERE hash = ?", (digest,)
     ).fetchone()
+    own, settings = merge_settings(
+        ApiKey,
+        "{}" if row is None else row[3],
+        values,
+        ("account", "user", "hint", "key_hash", "state", "remove"),
+    )
     if row is None:
         work.changed(entry, "added")
         work.transaction.insert(
-            "INSERT INTO api_key (account_id, hash, hint, created_at, state) VALUES (?, ?, ?, ?, ?)",
-            (target, digest, values.get("hint", ""), work.transaction.at, values.get("state", "active")),
+            "INSERT INTO api_key (account_id, hash, hint, created_at, state, settings)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                target,
+                digest,
+                values.get("hint", ""),
+                work.transaction.at,
+                values.get("state", "active"),
+                settings,
+            ),
         )
         return
     if row[2] == "deleted":
@@ -168,10 +185,10 @@ def api_key(work: "Applying", entry: Entry) -> None:
         fields.append(("account", _system_id(work, row[1]), _system_id(work, target)))
     if values.get("state", row[2]) != row[2]:
         fields.append(("state", row[2], values["state"]))
-    if work.update(entry, fields, added=False):
+    if work.update(entry, fields + own, added=False):
         work.transaction.run(
-            "UPDATE api_key SET account_id = ?, state = ? WHERE id = ?",
-            (target, values.get("state", row[2]), row[0]),
+            "UPDATE api_key SET account_id = ?, state = ?, settings = ? WHERE id = ?",
+            (target, values.get("state", row[2]), settings, row[0]),
         )
 
 
@@ -305,7 +322,7 @@ def _api_account(work: "Applying", entry: Entry) -> int | None:
     owner_id = work.find(entry, "user", "user", "login", values["user"])
     if owner_id is None:
         return None
-    system_id = IMPLIED_PREFIX + values["user"]
+    system_id = IMPLIED_PREFIXES[_is_for_tests(work, entry)] + values["user"]
     row = work.transaction.run(
         "SELECT id FROM account WHERE system_id = ? AND state <> 'deleted'",
         (system_id,),
@@ -315,6 +332,14 @@ def _api_account(work: "Applying", entry: Entry) -> int | None:
     return work.transaction.insert(
         "INSERT INTO account (user_id, system_id) VALUES (?, ?)", (owner_id, system_id)
     )
+
+
+def _is_for_tests(work: "Applying", entry: Entry) -> bool:
+    """Whether a key is for tests: as the entry says, else as it is already."""
+    if "test" in entry.values:
+        return bool(entry.values["test"])
+    row = work.transaction.run("SELECT settings FROM api_key WHERE hash = ?", (_digest(entry),)).fetchone()
+    return row is not None and bool(msgspec.json.decode(row[0]).get("test"))
 
 
 def _digest(entry: Entry) -> bytes:

@@ -92,9 +92,10 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
         },
         sms_types=dict(rows("SELECT name, id FROM sms_type ORDER BY id")),
         api_keys={
-            row[0]: ApiKey(*row[1:])
+            row[0]: _struct(ApiKey, row[5], id=row[1], account=row[2], hint=row[3], state=row[4])
             for row in rows(
-                "SELECT hash, id, account_id, hint, state FROM api_key WHERE state <> 'deleted' ORDER BY id"
+                "SELECT hash, id, account_id, hint, state, settings FROM api_key"
+                " WHERE state <> 'deleted' ORDER BY id"
             )
         },
     )

@@ -1,6 +1,6 @@
 """Tables of `config.db`, as migrations: each runs once, in a transaction, and is never edited afterwards.
 
-What has few rows and many optional fields (accounts, carriers) keeps them as JSON in `settings`, only those
+What has few rows and many optional fields (accounts, carriers, API keys) keeps them as JSON in `settings`, only those
 that differ from their defaults: a new field of `store/directory.py` needs no migration. Ids are never reused
 (AUTOINCREMENT; rows that traffic may name are marked `deleted`, not removed). The quota ledger and the audit
 log refuse UPDATE and DELETE.
@@ -172,6 +172,14 @@ def create_tables(database: Database) -> None:
     """The tables of the first release."""
     for statement in _TABLES:
         database.execute(statement)
+
+
+@config_migrations()
+def give_api_keys_settings(database: Database) -> None:
+    """Scopes, addresses, an end, and whether the key is for tests: like those of accounts and carriers."""
+    database.execute(
+        "ALTER TABLE api_key ADD COLUMN settings TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(settings))"
+    )
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

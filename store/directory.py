@@ -12,6 +12,7 @@ Review = Literal["inherit", "trust", "review"]
 CountOrOff = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Octet = Annotated[int, msgspec.Meta(ge=-1, le=255)]  # -1: not set
+Scope = Literal["send", "read", "inbound", "admin"]
 Seconds = Annotated[float, msgspec.Meta(ge=0.01, le=86_400)]
 Tag16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 
@@ -39,7 +40,7 @@ class Account(msgspec.Struct, frozen=True):
     """A credential of a user, with its rules: an SMPP login, or what the user's API keys send as.
 
     Without a password_hash nobody can bind with it. API keys that name no account share one of that kind,
-    whose system_id is `api:LOGIN`.
+    whose system_id is `api:LOGIN`, and `test:LOGIN` for keys that are for tests.
     """
 
     id: int
@@ -66,11 +67,16 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key of the HTTP API: whoever shows it sends as `account`."""
+    """A key of the HTTP API: whoever shows it sends as `account`. An account may have several, so that one can
+    take over from another."""
 
     id: int
     account: int
     hint: str  # its first characters, to tell keys apart
+    scopes: tuple[Scope, ...] = ("send", "read", "inbound")
+    allow: tuple[str, ...] = ()  # CIDR; empty = from anywhere
+    expires: str = ""  # RFC 3339 with offset; "" = never
+    test: bool = False  # judged and answered like any other, sent nowhere: the number decides how it ends
     state: Literal["active", "disabled"] = "active"
 
 

@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from store import strict
-from store.directory import Account, Carrier, Group, Number, Route, User, Word
+from store.directory import Account, ApiKey, Carrier, Group, Number, Route, User, Word
 from store.document_checks import check_entry
 from store.secrets import api_key_hash
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 HIDDEN = "•••"  # what a report shows of secrets, old and new
+TEST_KEY = "gw_test_"  # keys that begin so are for tests
 HINT_WHOLE_FROM = 32  # characters of a key that can spare 12 as a hint: `gw_live_` and four more
 Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
@@ -109,15 +110,13 @@ TABLES: dict[str, Table] = {
         ("password", "password_hash"),
     ),
     "api_key": Table(
-        {
-            "user": Name,
-            "account": Name,
-            "key": Annotated[str, msgspec.Meta(min_length=16, max_length=255)],
-            "key_hash": Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")],
-            "hint": str,
-            "state": Literal["active", "disabled"],
-            "remove": bool,
-        },
+        _types(
+            ApiKey,
+            user=Name,
+            account=Name,
+            key=Annotated[str, msgspec.Meta(min_length=16, max_length=255)],
+            key_hash=Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")],
+        ),
         ("key_hash",),
         (),
         ("key", "key_hash"),
@@ -224,12 +223,14 @@ def _entry(table: str, index: int, row: Any, source: str) -> tuple[Entry | None,
 
 
 def _hashed(values: dict[str, Any]) -> dict[str, Any]:
-    """An api_key entry without the key: its hash and a hint instead."""
+    """An api_key entry without the key: its hash and a hint instead, and what its first letters say."""
     key = values.get("key")
     if key is None:
         return values
     hint = key[:12] if len(key) >= HINT_WHOLE_FROM else key[:4]
     others = {name: value for name, value in values.items() if name != "key"}
+    if key.startswith(TEST_KEY):
+        others.setdefault("test", True)
     return {"hint": hint, **others, "key_hash": f"sha256:{api_key_hash(key).hex()}"}
 
 

@@ -3,6 +3,7 @@
 Each check yields (key, sentences); key is "" where the whole entry is meant.
 """
 
+import datetime as dt
 import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from store.secrets import is_password_hash
 
 UNLIMITED = "unlimited"
-IMPLIED_PREFIX = "api:"  # system_id of the account behind a user's API keys
+# system_ids of the accounts behind a user's API keys, for those that are for tests and the others
+IMPLIED_PREFIXES = {False: "api:", True: "test:"}
 C_OCTETS_MAX = 15  # system_id: 16 octets with its NUL (SMPP 3.4 section 4.1)
 Finding = tuple[str, str]
 TOO_LONG = f"it has more than {C_OCTETS_MAX} octets, which SMPP does not allow. Shorten it."
@@ -31,7 +33,7 @@ def check_entry(table: str, values: dict[str, Any]) -> Iterator[Finding]:
 
 def _account(values: dict[str, Any]) -> Iterator[Finding]:
     system_id = values["system_id"]
-    if len(system_id.encode()) > C_OCTETS_MAX and not system_id.startswith(IMPLIED_PREFIX):
+    if len(system_id.encode()) > C_OCTETS_MAX and not is_implied(system_id):
         yield "system_id", TOO_LONG
     if values.get("password_hash") and not is_password_hash(values["password_hash"]):
         yield (
@@ -42,6 +44,11 @@ def _account(values: dict[str, Any]) -> Iterator[Finding]:
     for sender in values.get("senders", ()):
         if "*" in sender.removesuffix("*"):
             yield "senders", f'"{sender}" may have "*" at its end only. Correct it.'
+
+
+def is_implied(system_id: str) -> bool:
+    """Whether an account by this name stands behind API keys: nobody binds with it, so it needs no password."""
+    return system_id.startswith(tuple(IMPLIED_PREFIXES.values()))
 
 
 def _carrier(values: dict[str, Any]) -> Iterator[Finding]:
@@ -84,6 +91,13 @@ def _group(values: dict[str, Any]) -> Iterator[Finding]:
 def _api_key(values: dict[str, Any]) -> Iterator[Finding]:
     if ("key" in values) == ("key_hash" in values):
         yield "", "give either the key or its key_hash."
+    if values.get("expires"):
+        try:
+            naive = dt.datetime.fromisoformat(values["expires"]).tzinfo is None
+        except ValueError:
+            naive = True
+        if naive:
+            yield "expires", 'it is no time with an offset. Write it like "2027-01-01T00:00:00Z".'
     if not ("user" in values or "account" in values or values.get("remove")):
         yield "", '"user" is missing. Add it.'
 

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from store import config_read
-from store.directory import Carrier, Group, Route, User, Word
-from store.document_checks import IMPLIED_PREFIX
+from store.directory import ApiKey, Carrier, Group, Route, User, Word
+from store.document_checks import IMPLIED_PREFIXES
 from store.rules import scope_text
 from store.secrets import Sealer
 
@@ -66,7 +66,7 @@ def _tables(connection: sqlite3.Connection, sealer: Sealer, secrets: bool) -> It
     ):
         owner = directory.users[user_id]
         own = msgspec.json.decode(settings)
-        implied = system_id == IMPLIED_PREFIX + owner.login and not own and not password_hash
+        implied = system_id in _implied(owner) and not own and not password_hash
         if owner.state != "deleted" and not (implied and _has_key(directory, identifier)):
             table = {
                 "system_id": system_id,
@@ -80,10 +80,10 @@ def _tables(connection: sqlite3.Connection, sealer: Sealer, secrets: bool) -> It
         owner = directory.users[account.user]
         if owner.state != "deleted":
             table = {"user": owner.login, "account": account.system_id, "key_hash": f"sha256:{digest.hex()}"}
-            if account.system_id == IMPLIED_PREFIX + owner.login:
+            if account.system_id == IMPLIED_PREFIXES[key.test] + owner.login:
                 del table["account"]
-            table |= {"hint": key.hint, "state": key.state}
-            yield "api_key", _without_defaults(table, {"hint": "", "state": "active"})
+            table |= {"hint": key.hint, **_struct(key, ApiKey, (), omit=("account", "hint"))}
+            yield "api_key", _without_defaults(table, {"hint": ""})
     live = {a.id for a in directory.accounts.values() if directory.users[a.user].state != "deleted"}
     for number in directory.numbers.values():
         if number.account in live:
@@ -111,6 +111,11 @@ def _struct(value: msgspec.Struct, kind: Any, first: tuple[str, ...], omit: tupl
             if found != field.default:
                 table[field.name] = found
     return table
+
+
+def _implied(owner: User) -> tuple[str, ...]:
+    """The system_ids of accounts that the user's keys brought with them."""
+    return tuple(prefix + owner.login for prefix in IMPLIED_PREFIXES.values())
 
 
 def _without_defaults(table: Table, defaults: Table) -> Table:

@@ -141,6 +141,42 @@ def test_an_api_key_can_send_as_an_account_and_be_revoked_for_good(tmp_path: Pat
             apply(store, key)
 
 
+def test_an_api_key_has_scopes_addresses_and_an_end(tmp_path: Path) -> None:
+    key = '[[api_key]]\nuser = "acme"\nkey = "gw_live_0123456789abcdef0123456789"\n'
+    with world(tmp_path) as store:
+        first = next(iter(store.directory().api_keys.values()))
+        assert (first.scopes, first.allow, first.expires, first.test) == (
+            ("send", "read", "inbound"),
+            (),
+            "",
+            False,
+        )
+        more = 'scopes = ["read"]\nallow = ["10.0.0.0/8"]\nexpires = "2027-01-01T00:00:00Z"\n'
+        changes = apply(store, key + more)
+        assert [field[0] for field in changes[0].fields] == ["scopes", "allow", "expires"]
+        changed = next(iter(store.directory().api_keys.values()))
+        assert (changed.scopes, changed.allow, changed.expires) == (
+            ("read",),
+            ("10.0.0.0/8",),
+            "2027-01-01T00:00:00Z",
+        )
+        assert actions(apply(store, key)) == [("api_key", "gw_live_0123", "unchanged")]
+        for wrong in ('expires = "tomorrow"', 'expires = "2027-01-01T00:00:00"', 'scopes = ["all"]'):
+            with pytest.raises(DocumentError, match=wrong.partition(" ")[0]):
+                apply(store, key + wrong)
+
+
+def test_a_key_for_tests_sends_as_an_account_of_its_own(tmp_path: Path) -> None:
+    key = '[[api_key]]\nuser = "acme"\nkey = "gw_test_0123456789abcdef0123456789"\n'
+    with world(tmp_path) as store:
+        apply(store, key)
+        directory = store.directory()
+        assert {
+            directory.accounts[one.account].system_id: one.test for one in directory.api_keys.values()
+        } == {"api:acme": False, "test:acme": True}
+        assert actions(apply(store, key)) == [("api_key", "gw_test_0123", "unchanged")]
+
+
 def test_limits_move_between_users_in_one_document(tmp_path: Path) -> None:
     with world(tmp_path) as store:
         apply(store, '[[user]]\nlogin = "b"\ngroup = "总公司/福建分公司"\nlimit = 400\n')

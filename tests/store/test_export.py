@@ -31,6 +31,12 @@ rate = 7
 account = "acme"
 key = "another-key-of-16"
 state = "disabled"
+[[api_key]]
+user = "acme"
+key = "gw_test_0123456789abcdef0123456789"
+scopes = ["send"]
+allow = ["10.0.0.0/8"]
+expires = "2027-01-01T00:00:00+08:00"
 [[number]]
 address = "1069*"
 account = "acme"
