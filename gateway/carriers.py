@@ -233,7 +233,21 @@ class CarrierState:
         """Parts whose turn comes again: to the front, in their order."""
         self.queue.put_back(parts)
 
+    def remove(self, wanted: Callable[[Part], bool]) -> list[Part]:
+        """Take out of memory, wherever it waits here, what `wanted` says."""
+        removed = self.queue.remove(wanted)
+        for waiting in (self.claimed, *(bind.carried for bind in self.binds)):
+            if waiting:
+                gone = [part for part in waiting if wanted(part)]
+                if gone:
+                    kept = [part for part in waiting if not wanted(part)]
+                    waiting.clear()
+                    waiting.extend(kept)
+                    removed += gone
+        for part in removed:
+            self.tries.pop(part.id, None)
+        return removed
+
     def withdraw(self, part_id: int) -> bool:
         """Take one part out of the queue, wherever it waits in memory; False if it does not."""
-        self.tries.pop(part_id, None)
-        return bool(self.queue.remove(lambda part: part.id == part_id))
+        return bool(self.remove(lambda part: part.id == part_id))

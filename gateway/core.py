@@ -70,6 +70,7 @@ class Core:
         self.scheduled = 0  # parts with a time ahead, as far as known: no schedule, no reading
         self.withdrawn: set[int] = set()  # ended lately: a reading that is under way may still bring them
         self.withdrawn_before: set[int] = set()
+        self.generation = 0  # of blacklists: parts judged under an older one are looked at again
 
     # -- configuration ----------------------------------------------------------------------------
 
@@ -116,21 +117,24 @@ class Core:
         self.screens = screens
         self.intake.rules = self._rules()
 
+    def is_listed(self, part: Part) -> bool:
+        """Whether a blacklist forbids this part's number now."""
+        account = self.accounts.get(part.account)
+        chain = account.group_chain if account else ()
+        type_name = self.intake.rules.sms_type_names.get(part.sms_type, "")
+        return self.screens.blacklists.check(part.dest, chain, type_name) is not None
+
     def reject_blacklisted(self) -> None:
-        """A blacklist may have gained numbers: what waits in memory is checked again, at once (P7)."""
-        check = self.screens.blacklists.check
-        names = self.intake.rules.sms_type_names
-
-        def listed(part: Part) -> bool:
-            account = self.accounts.get(part.account)
-            chain = account.group_chain if account else ()
-            return check(part.dest, chain, names.get(part.sms_type, "")) is not None
-
+        """A blacklist may have gained numbers: what waits in memory is looked at again, at once (P7)."""
+        self.generation += 1
         for carrier in self.carriers.values():
-            gone = carrier.queue.remove(listed)
+            gone = carrier.remove(self.is_listed)
             if gone:
-                self.withdrawn |= {part.id for part in gone}
-                self.end(gone, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH, sent=False)
+                self._reject(gone)
+
+    def _reject(self, parts: list[Part]) -> None:
+        self.withdrawn |= {part.id for part in parts}
+        self.end(parts, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH, sent=False)
 
     def _rules(self) -> Rules:
         return Rules(
@@ -174,16 +178,28 @@ class Core:
         if refusal:
             return [-refusal] * len(submits)
         changes = Changes()
+        judged = self.generation
         results = self.intake.accept_batch(account, submits, self.clock.wall_ms(), changes)
         if changes.parts:
             if await self.committer.commit(changes) is None:
                 self.intake.give_back(changes)
                 return [-Reason.DISK_FULL if result > 0 else result for result in results]
-            self.offer(changes.parts)
+            self.offer(changes.parts, judged=judged)
         return results
 
-    def offer(self, parts: Sequence[Part]) -> None:
-        """Durable parts go to their carriers' queues, and move on at once where they can."""
+    def offer(self, parts: Sequence[Part], *, judged: int | None = None) -> None:
+        """Durable parts go to their carriers' queues, and move on at once where they can.
+
+        `judged` is the `generation` under which they were accepted: if a blacklist has changed while they
+        were on their way to the disk, they are looked at again.
+        """
+        if judged is not None and judged != self.generation:
+            listed = [part for part in parts if self.is_listed(part)]
+            if listed:
+                self._reject(listed)
+                parts = [part for part in parts if part.state < State.DELIVERED]
+        if not parts:
+            return
         first = parts[0].carrier
         if all(part.carrier == first and part.state == State.QUEUED for part in parts):
             self._offer_to(first, parts)
@@ -227,9 +243,13 @@ class Core:
     # -- receipts ---------------------------------------------------------------------------------
 
     async def read_receipts(
-        self, carrier: CarrierState, bind: int, reports: Sequence[DeliverSm | DataSm], changes: Changes
-    ) -> list[Event]:
-        """Parse and match receipts; ids that left memory are looked up in the store first."""
+        self, carrier: CarrierState, reports: Sequence[DeliverSm | DataSm]
+    ) -> list[ReceiptFields]:
+        """What receipts say; parts whose ids left memory are brought back from the store first.
+
+        All waiting is done here. What follows (`outcomes.receipts`) mints ids and must reach the committer
+        without a wait in between: the log of events is read in the order of ids.
+        """
         read = [parse_receipt(pdu) for pdu in reports]
         if carrier.id in self.evicted_to_store:
             live, knows = carrier.correlation.live, carrier.correlation.knows
@@ -240,7 +260,7 @@ class Core:
             ]
             if missing:
                 await self._look_up(carrier, missing)
-        return self.outcomes.receipts(carrier, bind, reports, read, changes)
+        return read
 
     async def _look_up(self, carrier: CarrierState, missing: list[ReceiptFields]) -> None:
         """Bring parts back whose ids are in the store's map; ids of finished ones are known as such again."""

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.delivery import RECEIPT, Event
 from gateway.smpp.constants import VERSION_34
-from gateway.smpp.receipt_format import receipt_body, text_head
+from gateway.smpp.receipt_format import receipt_between, text_head
 from gateway.smpp.text import decode_text
 from gateway.smpp.times import receipt_date
 from store.ids import NODE_BITS, NUMBER_MASK, SECOND_BITS
@@ -66,13 +66,9 @@ def customer_body(event: Event, peer_version: int) -> bytes:
     message_id = part.id - part.part_no + 1 if not flags & PartFlag.ONE_OF_MANY else message_id_of(part)
     error = event.error
     text_at = dest_end + _FIXED_OCTETS
-    return receipt_body(
-        body[source_end + 1],
-        body[source_end + 2],
-        body[source_end + 3 : dest_end],
-        body[source_at],
-        body[source_at + 1],
-        body[source_at + 2 : source_end],
+    return receipt_between(
+        body[source_end + 1 : dest_end + 1],
+        body[source_at : source_end + 1],
         b"%d" % message_id if peer_version >= VERSION_34 else shown_id(message_id, peer_version),
         receipt_date(part.accepted_at),
         receipt_date(event.done_at),

@@ -57,11 +57,12 @@ class Outbox:
         self.spilled = False  # the store holds events behind `high_id` that are not here
         self.high_id = 0
         self.refilling = False
+        self.missed = False  # something was left to the store since the last reading began
 
     def offer(self, event: Event) -> None:
         """A new durable event, in log order."""
         if self.spilled or len(self.ready) + self.in_flight + len(self._later) >= self.events_max:
-            self.spilled = True
+            self.spilled = self.missed = True
             return
         self.ready.append(event)
         self.high_id = event.id
@@ -114,13 +115,20 @@ class Outbox:
     def wants_refill(self) -> bool:
         return self.spilled and not self.refilling and len(self.ready) < self.events_max // 2
 
+    def refill_begins(self) -> int:
+        """The event behind which to read; until `refilled` nothing else asks."""
+        self.refilling = True
+        self.missed = False
+        return self.high_id
+
     def refilled(self, events: list[Event], *, more: bool) -> None:
         """Events fetched from the store behind `high_id`, in log order."""
         self.refilling = False
         self.ready.extend(events)
         if events:
             self.high_id = events[-1].id
-        self.spilled = more
+        # What was offered while the reading was under way may have come too late for it.
+        self.spilled = more or self.missed
 
     def waiting(self) -> int:
         return len(self.ready) + len(self._later)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 import trio
-from filters.verdict import Reason
 
+from filters.verdict import Reason
 from gateway.correlation import same_subscriber
 from gateway.delivery import INBOUND, RECEIPT, Event
 from gateway.operations import WAITING
@@ -150,9 +150,8 @@ class Housekeeping:
 
     async def _refill_log(self, account: "AccountState") -> None:
         core, outbox = self._core, account.outbox
-        outbox.refilling = True
         limit = outbox.events_max // 2
-        after = outbox.high_id
+        after = outbox.refill_begins()
         rows = await core.ports.store.read(lambda s: s.pending_events(account.id, after, limit))
         outbox.refilled([event_of(row) for row in rows], more=len(rows) >= limit)
         account.pump()

@@ -70,14 +70,22 @@ class InboundMessages:
         self.received = 0
         self.unowned = 0
 
-    async def arrived(
-        self, carrier: "CarrierState", pdus: Sequence[DeliverSm | DataSm], changes: Changes
+    async def answered(self, pdus: Sequence[DeliverSm | DataSm]) -> list[int]:
+        """Which of our messages each of these answers: its id, or 0."""
+        return [await self._answers(pdu) for pdu in pdus]
+
+    def arrived(
+        self,
+        carrier: "CarrierState",
+        pdus: Sequence[DeliverSm | DataSm],
+        answered: Sequence[int],
+        changes: Changes,
     ) -> list[Event]:
         """Segments from a carrier, in wire order: their rows, and the events for their owners."""
         core = self._core
         now_ms, now = core.clock.wall_ms(), core.clock.now()
         events: list[Event] = []
-        for pdu in pdus:
+        for pdu, answers in zip(pdus, answered, strict=True):
             account = self.owners.find(pdu.destination_addr)
             self.received += 1
             if account not in core.accounts:
@@ -99,7 +107,7 @@ class InboundMessages:
                 concat.ref if concat else SINGLE,
                 concat.seq if concat else 1,
                 concat.total if concat else 1,
-                await self._answers(pdu),
+                answers,
                 1 if account else 0,
                 pdu.raw if isinstance(pdu, DeliverSm) and pdu.raw else body_of(as_deliver_sm(pdu)),
                 text,

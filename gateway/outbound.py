@@ -23,7 +23,7 @@ REFILL_BELOW = QUEUE_PARTS_MAX // 2
 class _AccountQueue:
     """One account's parts in one lane."""
 
-    __slots__ = ("account", "high_id", "lane", "parts", "refilling", "spilled")
+    __slots__ = ("account", "high_id", "lane", "missed", "parts", "refilling", "spilled")
 
     def __init__(self, account: int, lane: int) -> None:
         self.account = account
@@ -31,6 +31,7 @@ class _AccountQueue:
         self.parts: deque[Part] = deque()
         self.spilled = False  # the store holds more than this queue
         self.refilling = False
+        self.missed = False  # something was left to the store since the last reading began
         self.high_id = 0  # highest id that was ever offered or fetched: refill goes on behind it
 
 
@@ -66,7 +67,7 @@ class OutboundQueue:
         for part in parts:
             queue = self._queue(part.lane, part.account)
             if queue.spilled or len(queue.parts) >= self.parts_max:
-                queue.spilled = True
+                queue.spilled = queue.missed = True
                 continue
             if not queue.parts:
                 self._rings[queue.lane].append(queue)
@@ -94,6 +95,7 @@ class OutboundQueue:
         for queue in self._queues.values():
             if queue.spilled and not queue.refilling and len(queue.parts) <= self.parts_max // 2:
                 queue.refilling = True
+                queue.missed = False
                 limit = self.parts_max - len(queue.parts)
                 wanted.append(Refill(self.carrier, queue.lane, queue.account, queue.high_id, limit))
         return wanted
@@ -102,7 +104,8 @@ class OutboundQueue:
         """What the store had behind `after_id`, read up to `high_id`; `more`: it holds still more."""
         queue = self._queue(refill.lane, refill.account)
         queue.refilling = False
-        queue.spilled = more
+        # What was offered while the reading was under way may have come too late for it.
+        queue.spilled = more or queue.missed
         queue.high_id = max(queue.high_id, high_id)
         if not parts:
             return

@@ -45,6 +45,10 @@ class QuotaBook:
             balance.used += used
             balance.reserved += reserved
 
+    def of(self, user: int) -> Balance:
+        """A user's balance; of one that is gone from the directory too, for what it still has under way."""
+        return self.balances.get(user) or self.balances.setdefault(user, Balance(user, 0))
+
     def reserve(self, user: int, parts: int) -> bool:
         """Take `parts` if there are that many; never overspends."""
         balance = self.balances[user]
@@ -82,7 +86,7 @@ class UsageTally:
         """The rows for the store; the book in memory moves with them."""
         usage = []
         for (user, day), (reserved, used) in self._rows.items():
-            balance = self._book.balances[user]
+            balance = self._book.of(user)
             balance.reserved += reserved
             balance.used += used
             usage.append(Usage(user, day, reserved, used))

@@ -91,41 +91,41 @@ class CarrierLink(Link):
 
     async def handle(self, received: Received) -> None:
         core, carrier = self.core, self.carrier
+        reports, inbound = self._sorted(received.requests)
+        # All that waits comes first: ids of events are minted and committed without a wait in between.
+        read = await core.read_receipts(carrier, reports) if reports else []
+        answered = await core.inbound.answered(inbound) if inbound else []
         changes = Changes()
         events: list[Event] = []
-        if received.answers:
-            events += core.outcomes.answers(carrier, self.number, received.answers, changes)  # type: ignore[arg-type]
-        if received.late:
-            events += core.outcomes.answers(
-                carrier,
-                self.number,
-                received.late,  # type: ignore[arg-type]
-                changes,
-                late=True,
-            )
-        reports: list[DeliverSm | DataSm] = []
-        inbound: list[DeliverSm | DataSm] = []
-        by_text = carrier.carrier.receipt_by_text
-        for request in received.requests:
-            if isinstance(request, SubmitSm):
-                # The other dialect of a bound-in carrier: what it pushes comes as submit_sm.
-                request = as_deliver_sm(request)
-            if isinstance(request, DeliverSm | DataSm):
-                (reports if is_receipt(request, by_text=by_text) in REPORTS else inbound).append(request)
-            elif not isinstance(request, AlertNotification):
-                self.session.respond_error(request, Status.ESME_RINVCMDID)
+        for answers, late in ((received.answers, False), (received.late, True)):
+            if answers:
+                events += core.outcomes.answers(carrier, self.number, answers, changes, late=late)  # type: ignore[arg-type]
+        if reports:
+            events += core.outcomes.receipts(carrier, self.number, reports, read, changes)
+        if inbound:
+            events += core.inbound.arrived(carrier, inbound, answered, changes)
+        requests = [r for r in received.requests if not isinstance(r, AlertNotification)]
+        ticket = self._commit(changes, requests, events)
         if received.answers:
             # Freed slots are filled before anything waits for the disk.
             carrier.pump()
-        if reports:
-            events += await core.read_receipts(carrier, self.number, reports, changes)
-        if inbound:
-            events += await core.inbound.arrived(carrier, inbound, changes)
-        requests = [r for r in received.requests if not isinstance(r, AlertNotification)]
-        ticket = self._commit(changes, requests, events)
         # The next answers and receipts collect meanwhile, so that batches grow with load.
         with trio.move_on_after(COMMIT_PATIENCE_S):
             await ticket.settled.wait()
+
+    def _sorted(self, requests: Sequence[Pdu]) -> tuple[list[DeliverSm | DataSm], list[DeliverSm | DataSm]]:
+        """Receipts and inbound messages among a carrier's requests; what is neither is answered at once."""
+        reports: list[DeliverSm | DataSm] = []
+        inbound: list[DeliverSm | DataSm] = []
+        by_text = self.carrier.carrier.receipt_by_text
+        for request in requests:
+            # The other dialect of a bound-in carrier: what it pushes comes as submit_sm.
+            pdu = as_deliver_sm(request) if isinstance(request, SubmitSm) else request
+            if isinstance(pdu, DeliverSm | DataSm):
+                (reports if is_receipt(pdu, by_text=by_text) in REPORTS else inbound).append(pdu)
+            elif not isinstance(pdu, AlertNotification):
+                self.session.respond_error(request, Status.ESME_RINVCMDID)
+        return reports, inbound
 
     def _commit(self, changes: Changes, requests: Sequence[Pdu], events: Sequence[Event]) -> Ticket:
         core = self.core
@@ -213,4 +213,5 @@ def as_deliver_sm(submit: SubmitSm) -> DeliverSm:
         0,
         submit.short_message,
         submit.tlvs,
+        submit.raw,
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 import trio
-from filters.verdict import smpp_status
 
+from filters.verdict import smpp_status
 from gateway.accounts import AccountState
 from gateway.delivery import Event, Tries, settle
 from gateway.links.link import Link, LinkLimits
@@ -147,6 +147,7 @@ class EsmeLink(Link):
             account.count_refused(refusal, len(submits))
             return
         changes = Changes()
+        judged = core.generation
         results = core.intake.accept_batch(account, submits, self.clock.wall_ms(), changes)
         further = len(changes.parts) - len(submits)
         if further > 0 and account.bucket.rate:
@@ -161,7 +162,7 @@ class EsmeLink(Link):
             self.unanswered -= len(submits)
             self._answer(submits, numbers, results)
             self.flush()
-            core.offer(changes.parts)
+            core.offer(changes.parts, judged=judged)
 
         def refused() -> None:
             self.unanswered -= len(submits)

@@ -17,8 +17,8 @@ _AFTER_ID = [b" sub:001 dlvrd:%03d submit date:" % (state == DELIVERED) for stat
 _AFTER_DONE = [b" stat:%s err:" % STATE_WORDS[state].encode() for state in range(10)]
 _STATE_TLV = [b"\0\x04\x27\0\x01%c" % state for state in range(10)]
 
-# From the NUL of destination_addr to sm_default_msg_id: esm_class 4 (receipt), all else 0 or empty.
-_RECEIPT_FIELDS = b"\0\x04\0\0\0\0\0\0\0\0"
+# From esm_class to sm_default_msg_id: esm_class 4 (receipt), all else 0 or empty.
+_RECEIPT_FIELDS = b"\x04\0\0\0\0\0\0\0\0"
 
 # Octets of the text beside id, dates, error and echo; checked by a test against the text itself.
 _TEXT_FIXED_OCTETS = len(b"id:" + _AFTER_ID[0] + b" done date:" + _AFTER_DONE[0] + b" text:")
@@ -44,7 +44,7 @@ def receipt_body(
     text: bytes,
     with_tlvs: bool,
 ) -> bytes:
-    """A whole deliver_sm body (all after the 16-octet header) for one receipt. The hot path: no checks.
+    """A whole deliver_sm body (all after the 16-octet header) for one receipt. No checks.
 
     Args:
       source_*: the recipient of the message; dest_*: its sender (as its submit_sm had them, swapped).
@@ -54,33 +54,40 @@ def receipt_body(
       with_tlvs: receipted_message_id and message_state; never to a peer of version 3.3.
     Cost: 1 us (measured 2026-11).
     """
-    parts = (
-        b"\0",
-        _OCTETS[source_ton],
-        _OCTETS[source_npi],
-        source_addr,
-        b"\0",
-        _OCTETS[dest_ton],
-        _OCTETS[dest_npi],
-        dest_addr,
-        _RECEIPT_FIELDS,
-        _OCTETS[
-            _TEXT_FIXED_OCTETS + len(message_id) + len(submit_date) + len(done_date) + len(error) + len(text)
-        ],
-        b"id:",
-        message_id,
-        _AFTER_ID[state],
-        submit_date,
-        b" done date:",
-        done_date,
-        _AFTER_DONE[state],
-        error,
-        b" text:",
-        text,
+    source = _OCTETS[source_ton] + _OCTETS[source_npi] + source_addr + b"\0"
+    dest = _OCTETS[dest_ton] + _OCTETS[dest_npi] + dest_addr + b"\0"
+    return receipt_between(
+        source, dest, message_id, submit_date, done_date, state, error, text, with_tlvs
     )
+
+
+def receipt_between(
+    source: bytes,
+    dest: bytes,
+    message_id: bytes,
+    submit_date: bytes,
+    done_date: bytes,
+    state: int,
+    error: bytes,
+    text: bytes,
+    with_tlvs: bool,
+) -> bytes:
+    """`receipt_body` for addresses in wire form (TON, NPI, address, NUL), as a submit_sm body holds them."""
+    octets = _TEXT_FIXED_OCTETS + len(message_id) + len(submit_date) + len(done_date) + len(error) + len(text)
     if with_tlvs:
-        return b"".join((*parts, b"\0\x1e\0", _OCTETS[len(message_id) + 1], message_id, _STATE_TLV[state]))
-    return b"".join(parts)
+        return b"".join(
+            (
+                b"\0", source, dest, _RECEIPT_FIELDS, _OCTETS[octets], b"id:", message_id, _AFTER_ID[state],
+                submit_date, b" done date:", done_date, _AFTER_DONE[state], error, b" text:", text,
+                b"\0\x1e\0", _OCTETS[len(message_id) + 1], message_id, _STATE_TLV[state],
+            )
+        )  # fmt: skip
+    return b"".join(
+        (
+            b"\0", source, dest, _RECEIPT_FIELDS, _OCTETS[octets], b"id:", message_id, _AFTER_ID[state],
+            submit_date, b" done date:", done_date, _AFTER_DONE[state], error, b" text:", text,
+        )
+    )  # fmt: skip
 
 
 def format_receipt(
