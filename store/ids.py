@@ -4,7 +4,7 @@
 
 An id tells the UTC day of its birth, hence the day file in which its message lives. Written in decimal it
 has 19 digits. When a second's 1,048,576 numbers are used up, or the wall clock steps back, numbers are
-taken from the seconds that follow the last id: `max(last + 1, now)` (reliability.md P11).
+taken from the seconds that follow the last id: `max(last + 1, now)` (promise P11).
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ import msgspec
 class State(IntEnum):
     """Where a part is. One octet wide from 2 up on disk, so that an update never grows its row.
 
-    QUEUED to HELD are open; the rest are final and never change (reliability.md P5).
+    QUEUED to HELD are open; the rest are final and never change (promise P5).
     """
 
     SCHEDULED = 2  # accepted; deliver_at lies ahead

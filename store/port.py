@@ -65,10 +65,10 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     young_rows_max: int = 100_000  # more open parts or events than this are indexed sooner: 10 MB
     age_rows_max: int = 5_000  # rows indexed by one `maintain`: 10 ms
     checkpoint_rows: int = 6_000  # parts, attempts and receipts: some 2 MB of log, 3 ms of checkpoint
-    wal_octets_high: int = 64 << 20  # over this, checkpoints wait for readers (reliability: normal < 64 MB)
+    wal_octets_high: int = 64 << 20  # over this a checkpoint waits for readers and gives the room back
     retention_days: int = 180
     receipt_grace_ms: int = 3_600_000  # a sent part without receipt is overdue this long after its validity
-    search_days: int = 3  # how far back `recent_part_to` looks
+    lookback_days: int = 8  # a receipt finds its message so far back: longest validity, and 72 hours
     disk_low_octets: int = 2 << 30
     disk_critical_octets: int = 256 << 20
     ballast_octets: int = 256 << 20  # 0: none
@@ -107,6 +107,7 @@ class Maintenance(msgspec.Struct):
     checkpointed_octets: int = 0
     wal_octets: int = 0
     removed_days: list[int] = []
+    unindexed_parts: int = 0  # accepted since `index_recent`; beyond 100,000 it should be called
     days_to_seal: list[int] = []  # past days for `seal`, on any thread; twice each: over, and finished
     disk: DiskState = "ok"
     free_octets: int = 0

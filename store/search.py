@@ -111,10 +111,13 @@ def build_search(day_path: Path, day: int, connect: Connect) -> Path:
     return final
 
 
+def segments_of(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """(segment, highest id in it) of a search file, newest first; [] while it is being made."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'by_smsc_id'").fetchone():
+        return []
+    return connection.execute("SELECT segment, through_id FROM segment ORDER BY segment DESC").fetchall()
+
+
 def is_whole(connection: sqlite3.Connection) -> bool:
     """Whether a search file covers a finished day, rather than the first segments of a running one."""
-    return bool(
-        connection.execute("SELECT EXISTS(SELECT 1 FROM segment WHERE segment = ?)", (WHOLE_DAY,)).fetchone()[
-            0
-        ]
-    )
+    return any(segment == WHOLE_DAY for segment, _ in segments_of(connection))

@@ -8,9 +8,13 @@ rows behind the mark.
 One lock guards it: the writer changes it after each commit, readers look.
 """
 
+from collections.abc import Iterable
 from threading import Lock
 
 from store.model import State
+
+# Only these are young: parts in other states wait for long and are indexed at once.
+YOUNG_STATES = frozenset({State.QUEUED, State.CLAIMED})
 
 
 class PartKey:
@@ -79,6 +83,36 @@ class Young:
                 line = queues.setdefault((key.carrier, key.lane, key.account), [])
             line.append(part_id)
 
+    def settle(
+        self,
+        new: dict[int, PartKey],
+        moved: dict[int, PartKey],
+        left: list[int],
+        sent: dict[int, PartKey],
+        sent_old: dict[int, PartKey],
+        ended: list[int],
+    ) -> None:
+        """Take over what a committed round did, in the order in which one part can live through it."""
+        with self.lock:
+            unsent_pop, sent_pop = self.unsent.pop, self.sent.pop
+            if new:
+                self.unsent.update(new)
+                self.queue(list(new), list(new.values()))
+            for part_id in sent:
+                unsent_pop(part_id, None)
+            self.sent.update(sent)
+            self.sent_old.update(sent_old)
+            for part_id, key in moved.items():
+                self.unsent[part_id] = key
+                if key.state == State.QUEUED:
+                    self.queue([part_id], [key])
+            for part_id in left:
+                unsent_pop(part_id, None)
+            for part_id in ended:
+                if sent_pop(part_id, None) is None:
+                    unsent_pop(part_id, None)
+                    self.sent_old.pop(part_id, None)
+
     def queued_ids(self, carrier: int, lane: int, account: int, after_id: int, limit: int) -> list[int]:
         """Ids that wait in a line, in order."""
         with self.lock:
@@ -97,12 +131,29 @@ class Young:
                         break
             return found
 
-    def trim_queues(self) -> None:
-        """Forget ids that no longer wait."""
-        unsent = self.unsent
-        for line_key, line in list(self.queues.items()):
-            kept = [part_id for part_id in line if part_id in unsent]
-            if kept:
-                self.queues[line_key] = kept
-            else:
-                del self.queues[line_key]
+    def ids_in(self, state: int, after_id: int) -> list[int]:
+        """Ids of parts in a state that are not sent."""
+        with self.lock:
+            return [i for i, key in self.unsent.items() if key.state == state and i > after_id]
+
+    def sent_ids(self, before_id: int) -> list[int]:
+        """Ids of parts that are sent."""
+        with self.lock:
+            ids = [part_id for part_id in self.sent if part_id < before_id]
+            return ids + [part_id for part_id in self.sent_old if part_id < before_id]
+
+    def forget(self, unsent: Iterable[int], sent: Iterable[int], sent_old: Iterable[int]) -> None:
+        """These are indexed on disk now. Lines drop every id that no longer waits."""
+        with self.lock:
+            for part_id in unsent:
+                del self.unsent[part_id]
+            for part_id in sent:
+                del self.sent[part_id]
+            for part_id in sent_old:
+                del self.sent_old[part_id]
+            for line_key, line in list(self.queues.items()):
+                kept = [part_id for part_id in line if part_id in self.unsent]
+                if kept:
+                    self.queues[line_key] = kept
+                else:
+                    del self.queues[line_key]

@@ -74,10 +74,11 @@ class YoungEvents:
                 removed += before - len(known)
         return removed
 
-    def drop(self, account: int, ids: Sequence[int]) -> None:
-        """These are indexed on disk now."""
+    def drop(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """These (account, event id) are indexed on disk now."""
         with self.lock:
-            self.ids.get(account, set()).difference_update(ids)
+            for account, event in pairs:
+                self.ids[account].discard(event)
 
     def after(self, account: int, after_event: int, limit: int) -> list[int]:
         """Young event ids of an account, in order."""
