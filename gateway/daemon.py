@@ -72,9 +72,10 @@ class Daemon:
         """Take the directory, words and blacklists as config.db has them now. Heavy parts in a worker."""
         async with self._configuring:
             store = self.configuration
-            directory = await trio.to_thread.run_sync(store.directory)
-            words = await trio.to_thread.run_sync(lambda: build_words(store.words()))
-            blacklists = await trio.to_thread.run_sync(lambda: build_blacklists(store.blacklists()))
+            off_loop = self.ports.off_loop
+            directory = await off_loop(store.directory)
+            words = await off_loop(lambda: build_words(store.words()))
+            blacklists = await off_loop(lambda: build_blacklists(store.blacklists()))
             self.core.set_directory(directory)
             self.core.set_screens(Screens(words, blacklists))
             self.core.reject_blacklisted()
@@ -85,7 +86,7 @@ class Daemon:
         """A day is sealed: its used parts go into config.db, where they outlive the day's file."""
         usage = await self.ports.store.read(lambda s: s.usage(day))
         used = {user: parts for user, (_, parts) in usage.items()}
-        await trio.to_thread.run_sync(self.configuration.consolidate, day, used)
+        await self.ports.off_loop(self.configuration.consolidate, day, used)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -182,6 +183,21 @@ def store_options(config: Config) -> StoreOptions:
     )
 
 
+async def recovered_daemon(config: Config, data: Path, ports: Ports, configuration: ConfigStore) -> Daemon:
+    """A daemon on open stores, with what they hold brought back into memory: ready to `run`."""
+    recovered = await ports.store.read(lambda s: s.recover())
+    for note in (*recovered.notes, *recovered.quarantined):
+        log.warning("store", note=note)
+    core = Core(ports, config, last_id=recovered.last_id)
+    for carrier, habits in configuration.habits().items():
+        core.habits[carrier] = HabitLearner.from_dict(habits)
+    daemon = Daemon(config, data, ports, configuration, core)
+    await daemon.reload()
+    used = await ports.store.read(lambda s: recovery.used_before(configuration, s))
+    await recovery.restore(core, recovered, used)
+    return daemon
+
+
 @asynccontextmanager
 async def open_daemon(
     config: Config, data: Path, *, network: Any = None, clock: Any = None
@@ -197,17 +213,7 @@ async def open_daemon(
             )
             try:
                 ports = Ports(clock, network or RealNetwork(), seeded(None), ThreadedStore(store))
-                recovered = await ports.store.read(lambda s: s.recover())
-                for note in (*recovered.notes, *recovered.quarantined):
-                    log.warning("store", note=note)
-                core = Core(ports, config, last_id=recovered.last_id)
-                for carrier, habits in configuration.habits().items():
-                    core.habits[carrier] = HabitLearner.from_dict(habits)
-                daemon = Daemon(config, data, ports, configuration, core)
-                await daemon.reload()
-                used = recovery.used_before(configuration, store)
-                await recovery.restore(core, recovered, used)
-                yield daemon
+                yield await recovered_daemon(config, data, ports, configuration)
             finally:
                 await trio.to_thread.run_sync(store.close)
         finally:

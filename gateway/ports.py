@@ -46,11 +46,20 @@ class StorePort(Protocol):
         ...
 
 
+class OffLoop(Protocol):
+    """Run a slow plain call where it does not hold up the event loop, and wait for what it gives."""
+
+    async def __call__(
+        self, call: Callable[..., Any], /, *args: Any, limiter: trio.CapacityLimiter | None = None
+    ) -> Any: ...
+
+
 class Ports(msgspec.Struct, frozen=True):
     clock: Clock
     network: Network
     random: Callable[[str], random.Random]  # a named stream: dropping one user of it disturbs no other
     store: StorePort
+    off_loop: OffLoop = trio.to_thread.run_sync  # a worker thread; a simulation has none
 
 
 class RealClock:

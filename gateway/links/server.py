@@ -267,7 +267,10 @@ class SmppServer:
             recalled = self._verifier.recall(known, password)
             if recalled is not None:
                 return recalled
-        return await trio.to_thread.run_sync(self._verifier.verify, known, password, limiter=self._hashing)
+        verified: bool = await self._core.ports.off_loop(
+            self._verifier.verify, known, password, limiter=self._hashing
+        )
+        return verified
 
     def _carrier_bound_in(self, system_id: str) -> CarrierState | None:
         for carrier in self._core.carriers.values():
