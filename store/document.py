@@ -217,7 +217,9 @@ def _entry(table: str, index: int, row: Any, source: str) -> tuple[Entry | None,
             problems.append(f"{where}: {key}: {wrong}.")
     problems += [f'{where}: "{key}" is missing. Add it.' for key in rules.required if key not in row]
     if table == "api_key" and not problems:
-        problems += [f"{where}: {text}" for _, text in check_entry(table, values)]
+        problems += [
+            f"{where}: {f'{key}: ' if key else ''}{text}" for key, text in check_entry(table, values)
+        ]
         values = _hashed(values)
     return Entry(table, index, values), problems
 
