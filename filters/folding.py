@@ -88,7 +88,7 @@ class Table(msgspec.Struct, frozen=True):
     """What folding does to single characters.
 
     folds: every character that folding changes -> what it becomes ("" for the invisible).
-    joiners: characters that may compose with the one before them.
+    joiners: characters that may compose with the one before them, and all loose marks.
     shadows: every character that has a decomposition -> that decomposition (NFKD); without Hangul syllables.
     wordy: every character whose folded form has a letter or digit by `is_wordy`.
     """
@@ -160,7 +160,7 @@ def table() -> Table:
     """The single-character table, made once a process on first use (0.1 s)."""
     folds: dict[str, str] = {}
     shadows: dict[str, str] = {}
-    joiners = set(_members(_HANGUL_JOINING_RANGES))
+    joiners = set(_members(_HANGUL_JOINING_RANGES) | LOOSE_MARKS)
     substitutes = _substitutes()
     for first, last in _CHANGING_RANGES:
         for ordinal in range(first, last + 1):

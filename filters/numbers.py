@@ -116,6 +116,8 @@ class Numbering:
             ):
                 return self._offsets[digits] + int(address)
             return int(address) if DIGITS_MIN <= digits <= DIGITS_MAX else 0
+        if address[:1] == b"+" and address[1:].isdigit() and address[1] != 48:
+            return self.canonical(address[1:], TON_INTERNATIONAL)
         number = self._unusual(address.decode("utf-8", "replace"), ton)
         return number if isinstance(number, int) else 0
 

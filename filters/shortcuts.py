@@ -68,7 +68,7 @@ class Shortcuts:
         self._find_complicated = re.compile(f"[{complicated}{_BEYOND}]").search
         self._find_joined = re.compile(f"[{joins}](?<=[{present}][{joins}])").search
         self._find_joining = re.compile(f"[{joins}]").search
-        self._find_gap = re.compile(_gaps(pairs, separators, joining)).search
+        self._find_gap = re.compile(_gaps(pairs, separators, joining), re.DOTALL).search
         # Small classes are several times as fast, so ASCII texts have a search of their own for both.
         self._find_unusual_ascii = re.compile(
             _gaps(
@@ -76,7 +76,8 @@ class Shortcuts:
                 set(filter(str.isascii, separators)),
                 set(filter(str.isascii, joining)),
                 joining_fires=True,
-            )
+            ),
+            re.DOTALL,
         ).search
 
     def judge(self, text: str) -> tuple[str | None, bool]:
@@ -131,7 +132,7 @@ def _gaps(
         ways.append(f"(?<=(?<![{wordy}])[{left}][{separator}]){run}*[{right}](?![{wordy}])")
     if pairs.needed:  # but for one plain space, which the automaton knows
         left, right = _sides(pairs.needed)
-        ways.append(f"(?:(?<! ){run}*|{run}+)[{right}]")
+        ways.append(f"(?:(?<! )(?<=[{left}].){run}*|{run}(?<=[{left}]..){run}*)[{right}]")
     if pairs.open:
         left, right = _sides(pairs.open)
         ways.append(f"(?<=[{left}][{separator}]){run}*[{right}]")

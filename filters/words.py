@@ -89,6 +89,7 @@ class _Key(msgspec.Struct, frozen=True, gc=False):
 
 
 _Keys = tuple[_Key, ...]  # what stands at one node of the automaton
+_ORDERED_DEPTHS = range(1, 7)  # octets: two Chinese characters; deeper nodes are seldom reached
 _CONTINUATION_OCTETS = bytes(range(0x80, 0xC0))
 
 # Values of _Key.gaps
@@ -153,10 +154,7 @@ class WordSet:
             for text, key in _keys(len(self._texts) - 1, word, skip_separators):
                 keys.setdefault(text, []).append(key)
         self._ignored = tuple(ignored)
-        self._automaton = ahocorasick.Automaton()
-        for octets, same in _frequent_first({_octets(text): tuple(same) for text, same in keys.items()}):
-            self._automaton.add_word(octets, same)
-        self._automaton.make_automaton()
+        self._automaton = _automaton({_octets(text): tuple(same) for text, same in keys.items()})
         self._keys = len(keys)
         self._find = self._automaton.iter
         self._shortcuts = _shortcuts(keys, skip_separators)
@@ -181,17 +179,19 @@ class WordSet:
 
     def _plain_hits(self, plain: str, octets: str, ends: list[tuple[int, _Keys]]) -> Hits | None:
         """The hits among what the automaton found in a plain text, whose positions are the original's."""
-        found = []
+        found = _Found()
         for after, keys in _by_character(octets, ends):
             for key in keys:
+                if found.covers(after, key):
+                    continue
                 first = after - key.length
                 bordered = not key.whole or not (
                     (first and _ends_wordy(plain[first - 1]))
                     or (after < len(plain) and _starts_wordy(plain[after]))
                 )
                 if bordered and _NEEDED not in key.gaps:
-                    found.append((first, after, key))
-        return self._hits(found) if found else None
+                    found.add(first, after, after, key)
+        return found.hits(self._texts)
 
     def scan_thoroughly(self, text: str) -> Hits | None:
         """The same as `scan`, without its short cuts: folds every text. What `scan` is tested against."""
@@ -205,14 +205,16 @@ class WordSet:
         else:
             kept = list(range(len(shadow)))
             stripped = shadow
-        found = []
+        found = _Found()
         octets = _octets(stripped)
         for after, keys in _by_character(octets, self._find(octets)):
             for key in keys:
+                if found.covers(after, key):
+                    continue
                 first = after - key.length
                 if _holds(key, shadow, kept[first:after]):
-                    found.append((folded.starts[kept[first]], folded.ends[kept[after - 1]], key))
-        return self._hits(found) if found else None
+                    found.add(folded.starts[kept[first]], folded.ends[kept[after - 1]], after, key)
+        return found.hits(self._texts)
 
     def statistics(self) -> WordSetStatistics:
         return WordSetStatistics(
@@ -222,13 +224,42 @@ class WordSet:
             automaton_octets=self._automaton.get_stats()["total_size"] if self._keys else 0,
         )
 
-    def _hits(self, found: list[tuple[int, int, _Key]]) -> Hits:
-        texts = self._texts
+
+class _Found:
+    """Collects hits. Of those with one end it wants the longest and every word's first, no more.
+
+    So the work stays small on a text where words nest ("a", "aa", "aaa", ...): keys of one end come longest first.
+    """
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []
+        self.masks: list[tuple[int, int]] = []
+        self.words: dict[int, None] = {}
+        self.rank = 0
+        self.after = -1  # the end of the last hit
+        self.masked = False  # a hit with that end is in masks
+
+    def covers(self, after: int, key: _Key) -> bool:
+        return after == self.after and (self.masked or key.rank > 0) and key.word in self.words
+
+    def add(self, start: int, end: int, after: int, key: _Key) -> None:
+        if after != self.after:
+            self.after, self.masked = after, False
+        self.spans.append((start, end))
+        if key.rank == 0:
+            self.masks.append((start, end))
+            self.masked = True
+        self.rank = max(self.rank, key.rank)
+        self.words[key.word] = None
+
+    def hits(self, texts: Sequence[str]) -> Hits | None:
+        if not self.spans:
+            return None
         return Hits(
-            spans=_merged([(start, end) for start, end, _ in found]),
-            masks=_merged([(start, end) for start, end, key in found if key.rank == 0]),
-            action=ACTIONS[max(key.rank for _, _, key in found)],
-            words=tuple(dict.fromkeys(texts[key.word] for _, _, key in found)),
+            spans=_merged(self.spans),
+            masks=_merged(self.masks),
+            action=ACTIONS[self.rank],
+            words=tuple(dict.fromkeys(texts[word] for word in self.words)),
         )
 
 
@@ -253,14 +284,30 @@ def _keys(index: int, word: WordLike, skip_separators: bool) -> list[tuple[str, 
     return keys
 
 
-def _frequent_first(keys: dict[str, _Keys]) -> list[tuple[str, _Keys]]:
-    """Keys in the order in which the automaton is fastest: it tries a node's children as they came in."""
-    counts = Counter(octets[:depth] for octets in keys for depth in (1, 2, 3))
+def _automaton(keys: dict[str, _Keys]) -> ahocorasick.Automaton:
+    """The automaton over the octets of keys, laid out for speed.
 
-    def rank(item: tuple[str, _Keys]) -> list[tuple[int, str]]:
-        return [(-counts[item[0][:depth]], item[0][:depth]) for depth in (1, 2, 3)]
+    It tries the children of a node in the order in which they came, so frequent octets come first. And it takes
+    memory node by node, so the first two characters of all words come first and lie together, which spares
+    cache misses: 3.4 us a text instead of 3.8, and no more when other work has emptied the cache (measured with
+    10,000 words).
+    """
+    counts = Counter(octets[:depth] for octets in keys for depth in _ORDERED_DEPTHS)
 
-    return sorted(keys.items(), key=rank)
+    def rank(octets: str) -> list[tuple[int, str]]:
+        return [(-counts[octets[:depth]], octets[:depth]) for depth in _ORDERED_DEPTHS]
+
+    ordered = sorted(keys, key=rank)
+    automaton = ahocorasick.Automaton()
+    for depth in _ORDERED_DEPTHS:
+        for octets in ordered:
+            automaton.add_word(octets[:depth], ())
+    for octets in ordered:
+        automaton.add_word(octets, keys[octets])
+    for beginning in counts.keys() - keys.keys():
+        automaton.remove_word(beginning)
+    automaton.make_automaton()
+    return automaton
 
 
 def _shortcuts(keys: dict[str, list[_Key]], skip_separators: bool) -> Shortcuts:
