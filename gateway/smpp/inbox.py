@@ -51,14 +51,13 @@ class Inbox:
         """Octets set aside."""
         return len(self._held)
 
-    def set_aside(self, octets_max: int, octets_held_max: int) -> bool:
+    def set_aside(self, octets_max: int) -> bool:
         """Put whole PDUs by until an enquire_link, which cannot wait, comes first: then True.
 
-        False when there is none, or when more than `octets_held_max` octets are held. Behind a length that
-        is no PDU's nothing can be read, ever, so nothing of it is kept.
+        Behind a length that is no PDU's nothing can be read, ever, so nothing of it is kept.
         """
         octets = self._octets
-        while len(self._held) <= octets_held_max and len(octets) >= 4:
+        while len(octets) >= 4:
             length = self._length()
             if not HEADER_OCTETS <= length <= octets_max:
                 del octets[HEADER_OCTETS:]

@@ -91,7 +91,7 @@ class SessionInput(SessionCore):
         octets_max = limits.octets_max_unbound
         if self._bind_in_hand is not None:
             octets_max = limits.octets_max
-            is_enquire_link = self._inbox.set_aside(octets_max, limits.octets_held_max)
+            is_enquire_link = self._inbox.set_aside(octets_max)
             if self._inbox.octets_held > limits.octets_held_max:
                 self._end(f"more than {limits.octets_held_max} octets before the bind was answered")
             if not is_enquire_link:

@@ -75,6 +75,7 @@ def test_a_pdu_of_exactly_the_limit_is_taken_and_one_more_octet_is_not(octets: i
     for session in (bound_mc(limits=limits), open_session(Role.MC, limits)):
         received = session.receive(frame(CommandId.ENQUIRE_LINK, bytes(octets - 16)), 0.0)
         assert bool(received.closing) is ends
+        assert session.take_output() == (NACK_LENGTH if ends else frame(CommandId.ENQUIRE_LINK_RESP))
 
 
 def test_a_stranger_may_send_less_than_a_customer() -> None:
@@ -235,6 +236,13 @@ def test_malformed_pdus_in_a_row_end_the_session_and_a_good_one_breaks_the_row(
     assert ENQUIRE_RESP not in session.take_output()
 
 
+def test_a_session_that_has_ended_answers_nothing_more(octets_per_read: int) -> None:
+    session = bound_mc(limits=SessionLimits(bad_pdus_max=0, enquire_link_s=0))
+    octets = frame(0x110) + ENQUIRE + bytes(16)
+    feed(session, octets, octets_per_read=octets_per_read)
+    assert session.take_output() == frame(CommandId.GENERIC_NACK, status=Status.ESME_RINVCMDID)
+
+
 def test_a_malformed_response_settles_its_request_and_counts_as_malformed(octets_per_read: int) -> None:
     session = SessionPair(esme_limits=SessionLimits(bad_pdus_max=2, enquire_link_s=0)).bind().esme
     numbers = [session.send_request(QuerySm(message_id=b"1"), token, 0.0) for token in "abc"]
@@ -260,8 +268,10 @@ def test_an_enquire_link_is_answered_in_front_of_all_other_output(octets_per_rea
     feed(session, first, octets_per_read=octets_per_read)
     answer = frame(CommandId.ENQUIRE_LINK_RESP, sequence_number=8)
     assert pdus(session.take_output())[:3] == [answer, ENQUIRE_RESP, answer]
+    session.receive(encode(SubmitSm(3)), 0.0)
+    session.respond_submits([3], [b"3"])
     session.receive(ENQUIRE, 0.0)
-    assert session.take_output() == ENQUIRE_RESP
+    assert session.take_output().startswith(ENQUIRE_RESP)
 
 
 def test_an_enquire_link_is_answered_with_both_windows_full_and_counts_in_none() -> None:

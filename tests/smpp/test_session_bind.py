@@ -191,6 +191,12 @@ def test_a_response_with_another_number_does_not_bind_and_the_timer_runs(octets:
     assert session.close() == ["token"]
 
 
+def test_the_time_for_a_bind_runs_from_the_bind() -> None:
+    session = open_session(Role.ESME, SessionLimits(session_init_s=10))
+    session.bind(BindTransceiver(), "token", 5.0)
+    assert session.next_tick_at() == 15.0
+
+
 def test_the_response_of_another_bind_fails_ours() -> None:
     session = open_session(Role.ESME)
     session.bind(BindTransceiver(), "token", 0.0)
@@ -374,6 +380,14 @@ def test_garbage_behind_a_bind_waits_for_the_bind_to_be_answered(
     nack = frame(CommandId.GENERIC_NACK, status=Status.ESME_RINVCMDLEN, sequence_number=0)
     bind_resp = frame(CommandId.BIND_TRANSCEIVER_RESP, b"gw\0" + ROK_0210)
     assert session.take_output() == bind_resp + nack
+
+
+def test_garbage_behind_a_bind_is_not_kept() -> None:
+    session = open_session(Role.MC)
+    session.receive(bind_octets(), 0.0)
+    for _ in range(100):
+        session.receive(bytes(1000), 0.0)
+    assert len(session._inbox) == 16
 
 
 def test_a_second_bind_behind_the_first_is_refused_once_the_first_is_accepted() -> None:

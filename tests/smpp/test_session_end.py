@@ -146,6 +146,14 @@ def test_an_idle_session_is_unbound_though_enquire_links_go_on(octets_per_read: 
     assert (pair.mc.closing, pair.esme.closing) == ("no transaction for 100 s", "the peer unbound")
 
 
+def test_a_request_of_ours_is_a_transaction() -> None:
+    limits = SessionLimits(inactivity_s=100, enquire_link_s=0, response_s=0)
+    batch, single = bound_mc(limits=limits), bound_mc(limits=limits)
+    batch.send_requests(CommandId.DELIVER_SM, [message()], ["token"], 90.0)
+    single.send_request(DeliverSm(), "token", 90.0)
+    assert batch.next_tick_at() == single.next_tick_at() == 190.0
+
+
 def test_a_response_is_a_transaction_too() -> None:
     session = bound_mc(limits=SessionLimits(inactivity_s=100, enquire_link_s=0, response_s=0))
     session.send_requests(CommandId.DELIVER_SM, [message()], ["token"], 90.0)
@@ -186,6 +194,26 @@ def test_what_came_before_an_unbind_is_answered_before_it(octets_per_read: int) 
     assert session.take_output().endswith(UNBIND_RESP)
     assert session.state is BindState.UNBOUND
     assert session.tick(0.2).closing == "the peer unbound"
+
+
+def test_a_carrier_that_unbinds_twice_may_still_answer() -> None:
+    session = bound_esme()
+    submits(session, ["token"], 100.0)
+    session.take_output()
+    assert session.receive(UNBIND + UNBIND, 100.0).closing is None
+    assert session.take_output() == frame(
+        CommandId.UNBIND_RESP, status=Status.ESME_RINVBNDSTS, sequence_number=7
+    )
+    answer = frame(CommandId.SUBMIT_SM_RESP, b"1\0", sequence_number=2)
+    assert [token for token, _ in session.receive(answer, 100.0).answers] == ["token"]
+    assert session.take_output() == UNBIND_RESP
+
+
+def test_a_bind_behind_an_unbind_is_not_told_that_it_is_bound(octets_per_read: int) -> None:
+    session = bound_mc()
+    octets = encode(SubmitSm(1)) + UNBIND + frame(CommandId.BIND_RECEIVER, b"\0\0\0\x34\0\0\0")
+    feed(session, octets, octets_per_read=octets_per_read)
+    assert session.take_output() == frame(CommandId.BIND_RECEIVER_RESP, status=Status.ESME_RINVBNDSTS)
 
 
 def test_an_unbind_is_the_reason_though_garbage_follows_it(octets_per_read: int) -> None:

@@ -87,14 +87,15 @@ STREAMS = st.lists(st.one_of(FRAMES, COMMON), max_size=12).map(b"".join)
 GARBAGE = st.one_of(st.just(b""), st.binary(max_size=40), st.just(b"GET / HTTP/1.1\r\n\r\n"))
 
 
-def headers(octets: bytes) -> list[tuple[int, int]]:
-    """(command_id, sequence_number) of every whole PDU, read by nothing but its lengths."""
+def headers(octets: bytes) -> list[tuple[int, int, int]]:
+    """(command_id, command_status, sequence_number) of every PDU, read by nothing but its lengths."""
     found = []
     while len(octets) >= 16:
         length = int.from_bytes(octets[:4], "big")
         if length < 16 or length > len(octets):
             break
-        found.append((int.from_bytes(octets[4:8], "big"), int.from_bytes(octets[12:16], "big")))
+        command, status, number = (int.from_bytes(octets[at : at + 4], "big") for at in (4, 8, 12))
+        found.append((command, status, number))
         octets = octets[length:]
     return found
 
@@ -147,10 +148,12 @@ def test_every_request_is_answered_once_and_no_response_is(
     )
     owed = Counter(
         number
-        for command, number in headers(stream)
+        for command, _, number in headers(stream)
         if not command & RESPONSE_BIT and command != CommandId.ALERT_NOTIFICATION
     )
-    answered = Counter(number for command, number in headers(session.take_output()) if command & RESPONSE_BIT)
+    answered = Counter(
+        number for command, _, number in headers(session.take_output()) if command & RESPONSE_BIT
+    )
     if session._unbind_owed is not None:  # our submissions are not answered yet
         assert role is Role.ESME
         answered[session._unbind_owed] += 1
@@ -239,7 +242,7 @@ def test_every_token_comes_back_exactly_once_and_the_window_holds(
             session.unbind(now)
         elif step in UNASKED:
             merge(saw, session.receive(UNASKED[step], now))
-        numbers += [n for command, n in headers(session.take_output()) if command == CommandId.SUBMIT_SM]
+        numbers += [n for sent_id, _, n in headers(session.take_output()) if sent_id == CommandId.SUBMIT_SM]
     rest = session.close()
     back = [*expired, *(token for token, _ in saw.answers), *rest]
     late = [token for token, _ in saw.late]

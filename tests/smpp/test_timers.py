@@ -133,6 +133,19 @@ def test_unbinding_stops_every_timer_but_its_own() -> None:
     assert due_at(timers, 38.0) is Due.CLOSE
 
 
+def test_inactivity_counts_only_while_bound() -> None:
+    timers = Timers(LIMITS, now=0.0)
+    timers.bind_arrived()
+    timers.transacted(1.0)
+    assert timers.next_at() == inf
+    timers.bound(2.0)
+    timers.unbinding(3.0)
+    timers.transacted(4.0)
+    timers.tick(8.0)
+    assert timers.next_at() == 8.0
+    assert timers.tick(1000.0).due is Due.CLOSE
+
+
 def test_zero_switches_a_timer_off() -> None:
     off = SessionLimits(session_init_s=0, partial_pdu_s=0, enquire_link_s=0, inactivity_s=0, unbind_s=0)
     timers = Timers(off, now=0.0)
