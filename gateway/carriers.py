@@ -92,6 +92,9 @@ class CarrierState:
         """Take new settings in place; binds follow on their own."""
         self.carrier = carrier
         self.dresser = Dresser(carrier)
+        if carrier.message_id != self.correlation.habits.configured:
+            learned = self.correlation.habits.to_dict()
+            self.correlation.habits = HabitLearner.from_dict(learned, configured=carrier.message_id)
         self._set_pace()
 
     @property

@@ -5,6 +5,7 @@ is asked for by small async methods and by `gateway/housekeeping.py`.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 
@@ -49,7 +50,7 @@ class Core:
         self.accounts: dict[int, AccountState] = {}
         self.accounts_by_system_id: dict[str, AccountState] = {}
         self.carriers: dict[int, CarrierState] = {}
-        self.habits: dict[int, HabitLearner] = {}
+        self.saved_habits: dict[int, dict[str, Any]] = {}  # what was learned of carriers before
         self.splits = SplitMessages(self._receipts_each)
         self.outcomes = Outcomes(self.clock, self.ids, self.quota, self._user_of, self.splits)
         self.screens = Screens()
@@ -97,7 +98,9 @@ class Core:
                 self.carriers[carrier.id] = CarrierState(
                     carrier,
                     self.clock,
-                    habits=self.habits.setdefault(carrier.id, HabitLearner(carrier.message_id)),
+                    habits=HabitLearner.from_dict(
+                        self.saved_habits.get(carrier.id, {}), configured=carrier.message_id
+                    ),
                     queue_parts_max=limits.queue_parts_max,
                     correlation_entries_max=limits.correlation_entries_max,
                     on_expired=self.expire,

@@ -25,6 +25,7 @@ from gateway.config import parse_listen
 from gateway.control import ControlServer
 from gateway.control_daemon import operations
 from gateway.core import Core
+from gateway.habits import HabitKeeper
 from gateway.housekeeping import Housekeeping
 from gateway.links.dialer import Dialer
 from gateway.links.link import Ticker
@@ -32,7 +33,6 @@ from gateway.links.server import SmppServer
 from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
 from gateway.settings import Config
-from gateway.smpp.message_ids import HabitLearner
 from store.config_db import ConfigStore
 from store.files import DataLock, StoreError
 from store.port import StoreFailed, StoreOptions
@@ -61,6 +61,7 @@ class Daemon:
         self.dialer = Dialer(core, config, self.ticker)
         self.server = SmppServer(core, config, self.ticker, self.dialer)
         self.housekeeping = Housekeeping(core, self._consolidate)
+        self.habits = HabitKeeper(core, configuration)
         self.addresses: dict[str, tuple[str, int]] = {}
         self._configuring = trio.Lock()
         self.ended = trio.Event()
@@ -99,6 +100,7 @@ class Daemon:
                 links.start_soon(self.ticker.run)
                 links.start_soon(self.dialer.run)
                 links.start_soon(self.housekeeping.run)
+                links.start_soon(self.habits.run)
                 async with trio.open_nursery() as listening:
                     await self._listen(listening, links)
                     task_status.started(self)
@@ -109,6 +111,7 @@ class Daemon:
                 await self._say_goodbye()
                 links.cancel_scope.cancel()
             core.committer.close()
+        await self.habits.save()
         self.ended.set()
         log.info("stopped")
 
@@ -189,8 +192,7 @@ async def recovered_daemon(config: Config, data: Path, ports: Ports, configurati
     for note in (*recovered.notes, *recovered.quarantined):
         log.warning("store", note=note)
     core = Core(ports, config, last_id=recovered.last_id)
-    for carrier, habits in configuration.habits().items():
-        core.habits[carrier] = HabitLearner.from_dict(habits)
+    core.saved_habits = configuration.habits()
     daemon = Daemon(config, data, ports, configuration, core)
     await daemon.reload()
     used = await ports.store.read(lambda s: recovery.used_before(configuration, s))

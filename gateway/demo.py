@@ -5,6 +5,7 @@ Everything listens on loopback and on ports that the system picks; Ctrl-C drains
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -29,18 +30,15 @@ ROUND_MESSAGES = 600  # of one lap of the progress line
 SCREEN_PERIOD_S = 0.5
 PASSWORD = "demo"  # noqa: S105 - a demonstration's account on loopback, no secret
 
-DOCUMENT = {
-    "carrier": [
-        {
-            "name": "demo-carrier",
-            "host": "127.0.0.1",
-            "port": 0,
-            "system_id": "sluice",
-            "password": PASSWORD,
-            "binds": 2,
-            "window": 50,
-        }
-    ],
+CARRIER_ENTRY: dict[str, Any] = {
+    "name": "demo-carrier",
+    "host": "127.0.0.1",
+    "system_id": "sluice",
+    "password": PASSWORD,
+    "binds": 2,
+    "window": 50,
+}
+DOCUMENT: dict[str, Any] = {
     "route": [{"prefix": "", "carriers": ["demo-carrier"]}],
     "group": [
         {"path": "总公司", "granted": "unlimited", "review": "trust"},
@@ -95,9 +93,11 @@ async def _demo(config: Config, data: Path) -> None:
     console = Console()
     # Events show in the table; a log line would tear it.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    login = {"system_id": "sluice", "password": PASSWORD}
-    async with SimCarrier(CARRIER, seed=1, **login) as carrier, open_daemon(config, data) as daemon:  # type: ignore[arg-type]
-        document = {**DOCUMENT, "carrier": [{**DOCUMENT["carrier"][0], "port": carrier.port}]}  # type: ignore[dict-item]
+    async with (
+        SimCarrier(CARRIER, seed=1, system_id="sluice", password=PASSWORD) as carrier,
+        open_daemon(config, data) as daemon,
+    ):
+        document = DOCUMENT | {"carrier": [CARRIER_ENTRY | {"port": carrier.port}]}
         await trio.to_thread.run_sync(
             lambda: apply_tables(
                 daemon.configuration,

@@ -82,7 +82,7 @@ class Housekeeping:
             for carrier in core.carriers.values():
                 carrier.stopped = done.disk == "critical"
             for day in done.days_to_seal:
-                await core.ports.store.read(lambda s, day=day: s.seal(day))
+                await core.ports.store.read(lambda s, day=day: s.seal(day))  # type: ignore[misc]
                 await self._on_sealed(day)
             if not done.more:
                 return
@@ -137,7 +137,8 @@ class Housekeeping:
         core = self._core
         check = core.screens.blacklists.check
         names = core.intake.rules.sms_type_names
-        good, listed = [], []
+        good: list[Part] = []
+        listed: list[Part] = []
         for part in parts:
             if part.id in core.withdrawn or part.id in core.withdrawn_before:
                 continue
@@ -258,7 +259,7 @@ class Housekeeping:
                 continue
             if part.state == State.QUEUED and carrier.queue.where(part) == "gone":
                 continue
-            waiting += carrier.queue.remove(lambda p, i=part.id: p.id == i) or [part]
+            waiting += carrier.queue.remove(lambda p, i=part.id: p.id == i) or [part]  # type: ignore[misc]
             core.withdrawn.add(part.id)
         if waiting:
             core.end(waiting, State.EXPIRED, Reason.EXPIRED_IN_QUEUE, sent=False)
@@ -290,7 +291,7 @@ class Housekeeping:
             keys_of = {i: carrier.correlation.candidates(e[0].smsc_message_id) for i, e in entries.items()}
             keys = [key for some in keys_of.values() for key in some]
             ids: dict[str, int] = await core.ports.store.read(
-                lambda s, c=carrier_id, k=keys: s.find_by_smsc_id(c, k)
+                lambda s, c=carrier_id, k=keys: s.find_by_smsc_id(c, k)  # type: ignore[misc]
             )
             parts = await core.load_parts(sorted(set(ids.values()))) if ids else {}
             for entry_id, (parked, fields) in entries.items():

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-from filters.verdict import Reason, smpp_status
 
+from filters.verdict import Reason, smpp_status
 from gateway.accounts import AccountState
 from gateway.customer_pdus import id_from_shown
 from gateway.smpp.constants import CommandId, MessageState, Status
@@ -211,7 +211,7 @@ class Operations:
             dest = core.numbering.canonical(submit.destination_addr, submit.dest_addr_ton)
             source = submit.source_addr or account.default_sender
             parts: list[Part] = await core.ports.store.read(
-                lambda s, source=source, dest=dest: s.find_pending(account.id, source, dest)
+                lambda s, source=source, dest=dest: s.find_pending(account.id, source, dest)  # type: ignore[misc]
             )
             same = [p for p in parts if p.body.partition(b"\0")[0] == submit.service_type]
             await self.cancel_parts(same)

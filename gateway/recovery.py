@@ -7,8 +7,8 @@ million waiting messages do not delay the first new one.
 from typing import TYPE_CHECKING
 
 import structlog
-from filters.verdict import Reason
 
+from filters.verdict import Reason
 from gateway.smpp.constants import CommandId
 from gateway.smpp.decode import decode_body
 from gateway.smpp.pdu import DeliverSm
@@ -82,7 +82,7 @@ async def _awaiting(core: "Core", *, first_start: bool) -> None:
     overflow: dict[int, list[tuple[str, int]]] = {}
     split_heads: set[int] = set()
     while True:
-        page = await core.ports.store.read(lambda s, b=before: s.awaiting_receipt(b, PAGE))
+        page = await core.ports.store.read(lambda s, b=before: s.awaiting_receipt(b, PAGE))  # type: ignore[misc]
         if not page:
             break
         before = page[-1][0].id
@@ -112,7 +112,7 @@ async def _claimed(core: "Core") -> None:
     """Parts of hold and fail carriers that were about to be sent when the process ended: never sent again."""
     after = 0
     while True:
-        page: list[Part] = await core.ports.store.read(lambda s, a=after: s.claimed(a, PAGE))
+        page: list[Part] = await core.ports.store.read(lambda s, a=after: s.claimed(a, PAGE))  # type: ignore[misc]
         if not page:
             return
         after = page[-1].id
@@ -123,13 +123,13 @@ async def _claimed(core: "Core") -> None:
             (failed if carrier and carrier.carrier.on_unknown == "fail" else held).append(part)
         changes = Changes(moved=[(part.id, State.HELD, part.carrier) for part in held])
         events = core.outcomes.end(failed, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, changes, sent=True)
-        core.committer.submit(changes, lambda applied, events=events: core.deliver(events))
+        core.committer.submit(changes, lambda applied, events=events: core.deliver(events))  # type: ignore[misc]
 
 
 async def _parked(core: "Core") -> None:
     after = 0
     while True:
-        page: list[ParkedReceipt] = await core.ports.store.read(lambda s, a=after: s.parked(a, PAGE))
+        page: list[ParkedReceipt] = await core.ports.store.read(lambda s, a=after: s.parked(a, PAGE))  # type: ignore[misc]
         if not page:
             return
         after = page[-1].id

@@ -32,7 +32,8 @@ class LinkLimits(msgspec.Struct, frozen=True):
 class Clocked(Protocol):
     """What the ticker asks of every link."""
 
-    next_tick_at: float
+    @property
+    def next_tick_at(self) -> float: ...
 
     def tick(self, now: float) -> None: ...
 
@@ -48,7 +49,7 @@ class Link(ABC):
         self.clock = clock
         self.limits = limits
         self.peer = peer
-        self.next_tick_at = 0.0
+        self._leaving = False
         self.closing: str | None = None
         self._writable = trio.Event()
         self._scope = trio.CancelScope()
@@ -177,8 +178,15 @@ class Link(ABC):
         self.flush()
         if tick.closing:
             self.closing = self.closing or tick.closing
-            self.end(tick.closing)
-        self.next_tick_at = self.session.next_tick_at()
+            if self._leaving or not self.session.out:
+                self.end(tick.closing)
+            # What was queued with the end (an unbind_resp, say) has until the next tick to be written.
+            self._leaving = True
+
+    @property
+    def next_tick_at(self) -> float:
+        """When `tick` has work; asked anew each time, for whatever is received or sent may bring it nearer."""
+        return self.session.next_tick_at()
 
     def _finish(self) -> None:
         if self._ended:

@@ -199,7 +199,8 @@ class SmppServer:
         system_id = request.system_id.decode("latin-1")
         carrier = self._carrier_bound_in(system_id)
         account = self._core.accounts_by_system_id.get(system_id)
-        status, why = Status.ESME_RBINDFAIL, "unknown system_id"
+        status: int = Status.ESME_RBINDFAIL
+        why = "unknown system_id"
         if carrier is not None:
             status, why = self._carrier_may_bind(carrier, request, address)
         elif account is not None:
@@ -370,7 +371,7 @@ async def _handshake(stream: trio.SSLStream[trio.abc.Stream], peer: str) -> str 
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             log.info("no TLS handshake", peer=peer, because=str(error.__cause__ or error))
             return None
-        return fingerprint(stream.getpeercert(binary_form=True))  # type: ignore[attr-defined]
+        return fingerprint(stream.getpeercert(binary_form=True))
     log.info("no TLS handshake", peer=peer, because=f"not finished within {HANDSHAKE_S:g} s")
     return None
 

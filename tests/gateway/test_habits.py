@@ -1,0 +1,32 @@
+"""What was learned of a carrier's ids outlives the process."""
+
+from pathlib import Path
+
+from gateway.control_store import apply_tables
+from gateway.daemon import Daemon, open_daemon
+from gateway.settings import Config
+from gateway.smpp.message_ids import HEX_DEC
+
+CARRIER = {"name": "hexed", "host": "127.0.0.1", "port": 1, "system_id": "s", "password": "p"}
+
+
+async def apply(daemon: Daemon, carrier: dict[str, object]) -> None:
+    tables = {"carrier": [carrier]}
+    apply_tables(daemon.configuration, tables, source="t", who="test", home_country="", in_flight={})
+    await daemon.reload()
+
+
+async def test_a_learned_habit_survives_a_restart_and_a_configured_rule_beats_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with open_daemon(Config(), data) as daemon:
+        await apply(daemon, CARRIER)
+        (carrier,) = daemon.core.carriers.values()
+        for number in (0x70BA8A69, 0x38601FA, 0x18D0E03A):
+            carrier.correlation.habits.matched(f"{number:x}", f"{number:010d}")
+        assert carrier.correlation.habits.rule == HEX_DEC
+        await daemon.habits.save()
+    async with open_daemon(Config(), data) as daemon:
+        (carrier,) = daemon.core.carriers.values()
+        assert carrier.correlation.habits.rule == HEX_DEC
+        await apply(daemon, CARRIER | {"message_id": "dec"})
+        assert carrier.correlation.habits.rule == "dec"
