@@ -68,7 +68,6 @@ class Core:
         self.draining = False
         self.evicted: dict[int, list[tuple[str, int]]] = {}  # carrier -> (key, part id), to be stored
         self.evicted_to_store: set[int] = set()  # carriers of which the store's map holds something
-        self.scheduled = 0  # parts with a time ahead, as far as known: no schedule, no reading
         self.withdrawn: set[int] = set()  # ended lately: a reading that is under way may still bring them
         self.withdrawn_before: set[int] = set()
         self.generation = 0  # of blacklists: parts judged under an older one are looked at again
@@ -209,9 +208,7 @@ class Core:
             return
         by_carrier: dict[int, list[Part]] = {}
         for part in parts:
-            if part.state == State.SCHEDULED:
-                self.scheduled += 1
-            elif part.state == State.QUEUED:
+            if part.state == State.QUEUED:
                 by_carrier.setdefault(part.carrier, []).append(part)
         for carrier, some in by_carrier.items():
             self._offer_to(carrier, some)

@@ -173,10 +173,16 @@ class Housekeeping:
         now_ms = core.clock.wall_ms()
         if not self._wall.believable(core.clock.now(), now_ms):
             return
-        while core.scheduled:
-            due: list[Part] = await core.ports.store.read(lambda s: s.scheduled_due(now_ms, SWEEP_PARTS))
+        while True:
+            # Older ids than what is queued already: they go to memory, so no more of them than it has room for.
+            room = min([carrier.queue.room() for carrier in core.carriers.values()], default=0)
+            limit = min(SWEEP_PARTS, room)
+            if not limit:
+                return
+            due: list[Part] = await core.ports.store.read(lambda s: s.scheduled_due(now_ms, limit))  # noqa: B023
+            if not due:
+                return
             good = await self.still_allowed(due)
-            core.scheduled = max(0, core.scheduled - len(due)) if due else core.scheduled
             for part in good:
                 part.state = State.QUEUED
                 choice = core.router.again(part.route)
@@ -186,8 +192,8 @@ class Housekeeping:
                 Changes(moved=[(part.id, State.QUEUED, part.carrier) for part in good])
             )
             core.offer(good)
-            if len(due) < SWEEP_PARTS:
-                break
+            if len(due) < limit:
+                return
 
     async def each_second(self) -> None:
         core = self._core
@@ -214,10 +220,14 @@ class Housekeeping:
             if target is None:
                 choice = core.router.again(part.route)
                 target = choices[part.route] = choice.carrier if core.carrier_up(choice.carrier) else 0
-            return target not in (0, carrier.id)
+            if target in (0, carrier.id) or not room[target]:
+                return False
+            room[target] -= 1
+            return True
 
         if not carrier.queue.length:
             return
+        room = {state.id: state.queue.room() for state in core.carriers.values()}
         moved = carrier.queue.remove(elsewhere)
         if not moved:
             return

@@ -66,7 +66,10 @@ class OutboundQueue:
         """New parts, already durable, in acceptance order. Over the bound they stay in the store."""
         for part in parts:
             queue = self._queue(part.lane, part.account)
-            if queue.spilled or len(queue.parts) >= self.parts_max:
+            full = queue.spilled or len(queue.parts) >= self.parts_max
+            # Behind `high_id` nothing is fetched any more: an older part (its time came, or it was given up by
+            # another carrier) stays in memory; who offers such parts looks at `room` first.
+            if full and part.id > queue.high_id:
                 queue.spilled = queue.missed = True
                 continue
             if not queue.parts:
@@ -75,6 +78,10 @@ class OutboundQueue:
             if part.id > queue.high_id:
                 queue.high_id = part.id
             self.length += 1
+
+    def room(self) -> int:
+        """How many parts with older ids may be offered without outgrowing the bound."""
+        return max(0, self.parts_max - self.length)
 
     def put_back(self, parts: Iterable[Part]) -> None:
         """Parts that were taken and not sent, or refused for now: to the front, order kept."""

@@ -46,8 +46,6 @@ async def restore(core: "Core", recovery: "Recovery", consolidated: dict[int, in
             if not recovery.clean:
                 # These may have been on a wire when the process died: the first of each queue are marked (P3).
                 carrier.suspects = carrier.carrier.window * carrier.carrier.binds
-    waiting = sum(recovery.queued.values()) + recovery.awaiting_receipt + recovery.claimed
-    core.scheduled = max(0, sum(recovery.open_parts.values()) - waiting)
     for account_id in recovery.pending_events:
         account = core.accounts.get(account_id)
         if account is not None:
