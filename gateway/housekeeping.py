@@ -29,6 +29,7 @@ REFILL_PERIOD_S = 0.05
 SCHEDULE_PERIOD_S = 1.0
 SWEEP_PERIOD_S = 30.0
 SWEEP_PARTS = 5_000  # one reading's worth; the sweep goes on until nothing is left
+SCHEDULE_LOOK_MAX = 80_000  # due parts looked at in one second, at most
 FAILOVER_AFTER_S = 5.0  # a carrier down for this long gives its waiting messages to the next of their route
 JUMP_MS = 5 * 60 * 1000  # a wall clock that steps forward by this much is not believed at once
 STABLE_S = 60.0
@@ -173,26 +174,29 @@ class Housekeeping:
         now_ms = core.clock.wall_ms()
         if not self._wall.believable(core.clock.now(), now_ms):
             return
+        limit = SWEEP_PARTS
         while True:
-            # Older ids than what is queued already: they go to memory, so no more of them than it has room for.
-            room = min([carrier.queue.room() for carrier in core.carriers.values()], default=0)
-            limit = min(SWEEP_PARTS, room)
-            if not limit:
-                return
             due: list[Part] = await core.ports.store.read(lambda s: s.scheduled_due(now_ms, limit))  # noqa: B023
             if not due:
                 return
-            good = await self.still_allowed(due)
-            for part in good:
-                part.state = State.QUEUED
+            # Their ids are older than what is queued already, so they go to memory, where there must be room.
+            room = {state.id: state.queue.room() for state in core.carriers.values()}
+            good: list[Part] = []
+            for part in await self.still_allowed(due):
                 choice = core.router.again(part.route)
-                if choice.carrier:
-                    part.carrier = choice.carrier
-            await core.committer.commit(
-                Changes(moved=[(part.id, State.QUEUED, part.carrier) for part in good])
-            )
-            core.offer(good)
-            if len(due) < limit:
+                carrier = choice.carrier or part.carrier
+                if room.get(carrier, 0) > 0:
+                    room[carrier] -= 1
+                    part.state, part.carrier = State.QUEUED, carrier
+                    good.append(part)
+            if good:
+                moved = [(part.id, State.QUEUED, part.carrier) for part in good]
+                await core.committer.commit(Changes(moved=moved))
+                core.offer(good)
+            elif limit < SCHEDULE_LOOK_MAX:
+                limit *= 2  # the first ones wait for a carrier without room: look behind them
+                continue
+            if len(due) < limit or not good:
                 return
 
     async def each_second(self) -> None:
