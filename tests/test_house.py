@@ -38,7 +38,7 @@ WORLD = names(
 )
 WORLD |= names("threading time uuid")
 NETWORK = names("asyncio html http socket socketserver ssl")
-DAEMON = names("trio httptools trio_websocket structlog rich msgspec")
+DAEMON = names("trio httptools trio_websocket structlog rich msgspec prometheus_client")
 
 # The longest entry that holds a file rules it.
 RULES: dict[str, Rule] = {
