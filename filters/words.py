@@ -134,7 +134,7 @@ class WordSet:
     Args:
       words: words that can never hit are left out and named in `statistics().ignored`.
       skip_separators: False looks for the folded words as they are, separators included.
-    Cost: building takes 10-20 us a word, and 0.15 s once a process.
+    Cost: building takes about 25 us a word, and 0.15 s once a process. Memory: about 1 KB a word.
     """
 
     def __init__(self, words: Iterable[WordLike] = (), *, skip_separators: bool = True) -> None:

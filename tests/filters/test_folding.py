@@ -17,7 +17,9 @@ from filters.folding import (
 )
 
 # Letters that fold to other letters, to several, to nothing; marks that compose, and that do not.
-HOSTILE = "aeéｅ①⒈⑴\u0301\u0323\u0336\u200b\u00ad\ufe0fﾊﾟが가각\u11a8㎏ßİ體国ſ\u0345ά 　.…\ud800𝐬\U000e0041ῒ"
+HOSTILE = (
+    "ㄱㅏaeéｅ①⒈⑴\u0301\u0323\u0336\u200b\u00ad\ufe0fﾊﾟが가각\u11a8㎏ßİ體国ſ\u0345ά 　.…\ud800𝐬\U000e0041ῒ"
+)
 hostile_texts = st.text(st.sampled_from(HOSTILE), max_size=16) | st.text(max_size=12)
 
 
@@ -126,6 +128,16 @@ def test_no_pictograph_is_touched_by_folding() -> None:
 
 def test_separators_fold_to_themselves() -> None:
     assert all(fold_string(separator) == separator for separator in SEPARATORS)
+
+
+def test_jamo_for_compatibility_compose_like_others() -> None:
+    assert fold("ㄱㅏ").text == fold_string("ㄱㅏ") == "가"
+
+
+def test_marks_up_to_the_limit_are_one_cluster() -> None:
+    """Overlays do not stop an accent that comes after them from composing."""
+    struck = "a" + "\u0336" * (CLUSTER_JOINERS_MAX - 1) + "\u0301"
+    assert fold(struck).text == fold_string(struck) == "á"
 
 
 def test_many_marks_on_one_letter_cost_no_more_each() -> None:

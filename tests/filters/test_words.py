@@ -254,6 +254,12 @@ def test_vietnamese_accents_are_not_ignored() -> None:
     assert hit("cặc", "ca\u0306\u0323c")  # the same letters, composed otherwise
 
 
+def test_words_with_vowels_written_as_marks_are_found() -> None:
+    assert hit("กุข", "กุข")
+    assert hit("กุข", "ก \u0e38ข")
+    assert not hit("กุข", "กข")
+
+
 def test_pictographs_can_be_words() -> None:
     assert hit("🔞", "看🔞片")
     assert hit("🍆🍑", "🍆 🍑")
@@ -289,6 +295,13 @@ def test_only_words_to_be_masked_are_in_masks() -> None:
     assert hits is not None
     assert hits.masks == ((0, 2),)
     assert hits.spans == ((0, 2), (2, 4))
+
+
+def test_a_word_to_be_masked_stays_in_masks_inside_one_to_be_reviewed() -> None:
+    hits = WordSet([Word("敏感"), Word("很敏感", REVIEW)]).scan("敏感很敏感")
+    assert hits is not None
+    assert hits.spans == ((0, 2), (2, 5))
+    assert hits.masks == ((0, 2), (3, 5))
 
 
 def test_the_same_word_twice_counts_with_its_strongest_action() -> None:
