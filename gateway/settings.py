@@ -31,10 +31,6 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[
         Count, Meta(description="Day files older than this are removed. Half a year: complaints come late.")
     ] = 180
-    commit_rows_max: Annotated[
-        Count,
-        Meta(description="Rows of one commit round; beyond 2,000 a row gets no cheaper (measured)."),
-    ] = 2000
     disk_low_mib: Annotated[
         Mib,
         Meta(description="Below this free space new submits get ESME_RMSGQFUL; receipts go on (promise P9)."),
@@ -164,10 +160,6 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: Annotated[
         str, Meta(description='Address and port; ":0" picks a port; "" is off. Loopback by default.')
     ] = "127.0.0.1:8000"
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Meta(description="Host headers answered; empty takes the listening address and localhost."),
-    ] = ()
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,13 +191,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Count,
         Meta(description="Parts in memory a carrier and account; the rest stay QUEUED in the store."),
     ] = 20_000
-    queue_parts_total_max: Annotated[
-        Count, Meta(description="Parts in memory altogether: about 1 KiB each, so one million is 1 GB.")
-    ] = 400_000
-    pending_parts_max: Annotated[
-        Count,
-        Meta(description="Accepted parts not yet final of one account; over it ESME_RMSGQFUL, HTTP 503."),
-    ] = 5_000_000
     correlation_entries_max: Annotated[
         Count,
         Meta(description="Carrier message ids in memory to match receipts; older ones are in the store."),
@@ -218,10 +203,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=1, le=255)],
         Meta(description="Parts of one long message. The UDH counts to 255."),
     ] = 255
-    destinations_max: Annotated[
-        Annotated[int, Meta(ge=1, le=254)],
-        Meta(description="Destinations of one submit_multi (SMPP 3.4 section 4.5.1)."),
-    ] = 254
     http_connections_max: Annotated[
         Count, Meta(description="HTTP connections at once; more wait in the listen queue.")
     ] = 2000

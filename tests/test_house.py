@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.config import settings
+
 ROOT = Path(__file__).parent.parent
 LINES_MAX = 500
 TEST_LINES_MAX = 700  # tables of cases are long and simple
@@ -271,6 +273,22 @@ def test_no_bare_except_and_none_that_swallows_cancellation() -> None:
             if not node.type or swallows:
                 found.append(f"{name_of(path)}:{node.lineno}: except {caught}")
     assert not found, "\n".join(found)
+
+
+def test_every_setting_is_read_by_the_program() -> None:
+    source = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in modules()
+        if folder_of(path) in ("gateway", "store") and path.name not in ("settings.py", "config.py")
+    )
+    unread = [
+        setting.path
+        for setting in settings()
+        if not re.search(rf"\.{setting.path.rpartition('.')[2]}\b", source)
+    ]
+    assert not unread, (
+        f"a setting that does nothing is a lie: read it, or take it out of settings.py: {unread}"
+    )
 
 
 @pytest.mark.parametrize(("folder", "tests"), MIRRORED.items())
