@@ -105,26 +105,37 @@ class Committer:
         self._settle(tickets, merged, applied)
 
     async def _round_when_full(self, tickets: list[Ticket], merged: Changes, rest: Changes) -> None:
-        """Refuse the new messages, keep everything that reports on old ones until there is room (P9)."""
+        """Refuse the new messages, keep everything that reports on old ones until there is room (P9).
+
+        A message of which a part was stored (a round is stored day by day) is completed, not refused: the
+        stored part would be sent all the same.
+        """
         self._refused += 1
         unstored = {part.id for part in rest.parts}
-        refused = [t for t in tickets if any(part.id in unstored for part in t.changes.parts)]
-        for ticket in refused:
-            ticket.on_refused()
-            ticket.settled.set()
-        their_usage = {id(row) for ticket in refused for row in ticket.changes.usage}
-        rest.parts = []
-        rest.usage = [row for row in rest.usage if id(row) not in their_usage]
-        kept = [t for t in tickets if t not in refused]
+        kept: list[Ticket] = []
+        refused: list[Ticket] = []
+        for ticket in tickets:
+            parts = ticket.changes.parts
+            (refused if parts and unstored.issuperset(part.id for part in parts) else kept).append(ticket)
+        self._refuse(refused)
+        merged, rest = without(merged, refused), without(rest, refused)
         while kept:
             try:
                 applied = await self._apply(rest)
             except StoreFull as full:
                 rest = full.rest
+                self._refuse([ticket for ticket in self._waiting if ticket.changes.parts])
+                self._waiting = deque(ticket for ticket in self._waiting if not ticket.changes.parts)
                 await trio.sleep(FULL_RETRY_S)
             else:
                 self._settle(kept, merged, applied)
                 return
+
+    @staticmethod
+    def _refuse(tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            ticket.on_refused()
+            ticket.settled.set()
 
     def _settle(self, tickets: list[Ticket], merged: Changes, applied: Applied) -> None:
         self._rounds += 1
@@ -159,3 +170,14 @@ def merge(many: list[Changes]) -> Changes:
             if rows:
                 getattr(merged, name).extend(rows)
     return merged
+
+
+def without(changes: Changes, refused: list[Ticket]) -> Changes:
+    """`changes` less the messages of these tickets and what they cost; the tickets' own stay whole."""
+    parts = {part.id for ticket in refused for part in ticket.changes.parts}
+    usage = {id(row) for ticket in refused for row in ticket.changes.usage}
+    return msgspec.structs.replace(
+        changes,
+        parts=[part for part in changes.parts if part.id not in parts],
+        usage=[row for row in changes.usage if id(row) not in usage],
+    )
