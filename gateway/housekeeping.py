@@ -190,7 +190,7 @@ class Housekeeping:
                     part.state, part.carrier = State.QUEUED, carrier
                     good.append(part)
             if good:
-                moved = [(part.id, State.QUEUED, part.carrier) for part in good]
+                moved = [(part.id, int(State.QUEUED), part.carrier) for part in good]
                 await core.committer.commit(Changes(moved=moved))
                 core.offer(good)
             elif limit < SCHEDULE_LOOK_MAX:
