@@ -108,12 +108,16 @@ def offline_store(data: str) -> Iterator["ConfigStore"]:
 @contextmanager
 def offline_traffic(config: "Config") -> Iterator["TrafficStore"]:
     """The traffic store opened by this process; the caller has the lock (`offline_store`)."""
+    import msgspec
+
     from gateway.daemon import store_options
     from store.traffic import SqliteStore
 
+    # A command passes by: it keeps no ballast.
+    options = msgspec.structs.replace(store_options(config), ballast_octets=0)
     with failures():
         traffic = SqliteStore.open(
-            Path(config.store.data), now_ms=time.time_ns() // 1_000_000, options=store_options(config)
+            Path(config.store.data), now_ms=time.time_ns() // 1_000_000, options=options
         )
         try:
             yield traffic

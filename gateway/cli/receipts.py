@@ -1,4 +1,4 @@
-"""`sluice receipts parked`: receipts of carriers that match no message."""
+"""`sluice receipts`: what carriers report that matches no message, and how they write their ids."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from gateway.cli.common import ask_daemon, common_options, load_config, offline_
 
 @click.group()
 def receipts() -> None:
-    """Look at receipts that match no message."""
+    """Look at receipts that match no message, and at how carriers write message ids."""
 
 
 @receipts.command()
@@ -40,3 +40,35 @@ def parked(limit: int, config: str | None, data: str | None) -> None:
             f"  to {row.dest or '(unreadable)'}  {row.message_state}: {row.reason}"
         )
     click.echo(f"{len(report)} parked." if len(report) < limit else f"{limit} shown; --limit shows more.")
+
+
+@receipts.command()
+@common_options
+def habits(config: str | None, data: str | None) -> None:
+    """Show how each carrier writes its message ids in receipts, as learned from the pairs that matched.
+
+    The rule is what receipts are looked up by; the counts are pairs seen: same, other case, leading zeros,
+    hexadecimal answered and decimal reported, the reverse, and neither.
+    """
+    from gateway.smpp.message_ids import HabitLearner
+
+    loaded = load_config(config, data)
+    answer = ask_daemon(loaded.config.store.data, "receipts.habits")
+    if answer is None:
+        with offline_store(loaded.config.store.data) as store:
+            names = {carrier.id: carrier.name for carrier in store.directory().carriers.values()}
+            saved = store.habits()
+        answer = {
+            name: msgspec.to_builtins(HabitLearner.from_dict(saved.get(carrier, {})).habit())
+            for carrier, name in names.items()
+        }
+    for name, habit in sorted(answer.items()):
+        learned = "learned" if habit["learnt"] else "as configured"
+        padding = f", padded to {habit['padded_to']}" if habit["padded_to"] else ""
+        click.echo(
+            f"{name}  rule {habit['rule']} ({learned})  same {habit['same']}  case {habit['case']}"
+            f"  zeros {habit['zeros']}{padding}  hex-dec {habit['hex_dec']}  dec-hex {habit['dec_hex']}"
+            f"  other {habit['other']}"
+        )
+    if not answer:
+        click.echo("There are no carriers yet.")
