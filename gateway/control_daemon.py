@@ -59,6 +59,12 @@ def operations(daemon: "Daemon") -> dict[str, Handler]:
         limit = int(params.get("limit", 50))
         return msgspec.to_builtins(await ports.store.read(lambda s: parked_report(s, core.directory, limit)))
 
+    async def habits(params: dict[str, Any]) -> Any:
+        return {
+            state.carrier.name: msgspec.to_builtins(state.correlation.habits.habit())
+            for state in core.carriers.values()
+        }
+
     async def backup(params: dict[str, Any]) -> Any:
         destination = Path(str(params.get("dest")))
         files = await ports.store.read(lambda s: copy_files(configuration, s, destination))
@@ -80,6 +86,7 @@ def operations(daemon: "Daemon") -> dict[str, Handler]:
         "send": send,
         "message": message,
         "receipts.parked": parked,
+        "receipts.habits": habits,
         "backup": backup,
         "status": status,
         "stop": stop,

@@ -6,6 +6,7 @@ from gateway.control_store import apply_tables
 from gateway.daemon import Daemon, open_daemon
 from gateway.settings import Config
 from gateway.smpp.message_ids import HEX_DEC
+from tests.gateway.cli_runner import sluice
 
 CARRIER = {"name": "hexed", "host": "127.0.0.1", "port": 1, "system_id": "s", "password": "p"}
 
@@ -30,3 +31,14 @@ async def test_a_learned_habit_survives_a_restart_and_a_configured_rule_beats_it
         assert carrier.correlation.habits.rule == HEX_DEC
         await apply(daemon, CARRIER | {"message_id": "dec"})
         assert carrier.correlation.habits.rule == "dec"
+
+
+def test_habits_are_shown_with_the_daemon_down(tmp_path: Path) -> None:
+    document = tmp_path / "d.toml"
+    document.write_text(
+        '[[carrier]]\nname = "hexed"\nhost = "127.0.0.1"\nport = 1\nsystem_id = "s"\npassword = "p"\n'
+    )
+    data = str(tmp_path / "data")
+    assert sluice("apply", document, "--data", data).code == 0
+    shown = sluice("receipts", "habits", "--data", data)
+    assert shown.out.startswith("hexed  rule auto (as configured)  same 0")
