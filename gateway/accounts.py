@@ -6,7 +6,7 @@ from typing import Protocol
 
 from filters.senders import SenderPolicy
 
-from gateway.delivery import Outbox
+from gateway.delivery import EVENTS_IN_MEMORY_MAX, RETRY_S, Outbox
 from gateway.ratelimit import TokenBucket
 from store.directory import Account, Directory
 
@@ -23,8 +23,16 @@ class ReceiverBind(Protocol):
 class AccountState:
     """One account. `apply` takes new settings in place, so binds and the log survive a change."""
 
-    def __init__(self, account: Account, directory: Directory, now: float, *, events_max: int) -> None:
-        self.outbox = Outbox(account.id, events_max=events_max)
+    def __init__(
+        self,
+        account: Account,
+        directory: Directory,
+        now: float,
+        *,
+        events_max: int = EVENTS_IN_MEMORY_MAX,
+        retry_s: tuple[float, float] = RETRY_S,
+    ) -> None:
+        self.outbox = Outbox(account.id, events_max=events_max, retry_s=retry_s)
         self.binds: list[ReceiverBind] = []
         self.accepted = 0
         self.refused: dict[int, int] = {}  # by reason

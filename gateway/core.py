@@ -84,7 +84,11 @@ class Core:
             known = self.accounts.get(account.id)
             if known is None:
                 self.accounts[account.id] = AccountState(
-                    account, directory, now, events_max=limits.events_in_memory_max
+                    account,
+                    directory,
+                    now,
+                    events_max=limits.events_in_memory_max,
+                    retry_s=(self.config.receipts.retry_s_min, self.config.receipts.retry_s_max),
                 )
             else:
                 known.apply(account, directory, now)

@@ -16,8 +16,7 @@ from store.ids import SECOND_BITS
 from store.model import NO_ANSWER, Delivered, Part
 
 EVENTS_IN_MEMORY_MAX = 20_000  # per account: a second of the floor rate, 10 MB with their parts
-RETRY_S_MIN = 1.0
-RETRY_S_MAX = 900.0
+RETRY_S = (1.0, 900.0)  # first and longest pause between two tries (P4); `[receipts]` sets others
 KEEP_S = 72 * 3600.0
 
 RECEIPT = 1
@@ -48,8 +47,15 @@ RETRY_STATUSES = frozenset({0x08, 0x14, 0x58, 0x64})
 class Outbox:
     """The log of one account as far as it is in memory."""
 
-    def __init__(self, account: int, *, events_max: int = EVENTS_IN_MEMORY_MAX) -> None:
+    def __init__(
+        self,
+        account: int,
+        *,
+        events_max: int = EVENTS_IN_MEMORY_MAX,
+        retry_s: tuple[float, float] = RETRY_S,
+    ) -> None:
         self.account = account
+        self.retry_s = retry_s
         self.events_max = events_max
         self.ready: deque[Event] = deque()
         self._later: list[tuple[float, int, Event]] = []  # retry heap: (due, event id, event)
@@ -87,7 +93,8 @@ class Outbox:
             if at_once:
                 back.append(event)
             else:
-                delay = min(RETRY_S_MAX, RETRY_S_MIN * 2 ** min(event.tries - 1, 10))
+                first, longest = self.retry_s
+                delay = min(longest, first * 2 ** min(event.tries - 1, 10))
                 heapq.heappush(self._later, (now + delay, event.id, event))
         self.ready.extendleft(reversed(back))
 
