@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from filters.senders import SenderPolicy
-
 from gateway.delivery import EVENTS_IN_MEMORY_MAX, RETRY_S, Outbox
 from gateway.ratelimit import TokenBucket
 from store.directory import Account, Directory

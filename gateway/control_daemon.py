@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from filters.verdict import explain
 
+from filters.verdict import explain
 from gateway.control import ControlError, Handler
 from gateway.control_store import store_operations
 from gateway.control_traffic import copy_files, life_report, parked_report
