@@ -4,6 +4,8 @@ A receipt speaks of the customer's own message id, with source and destination s
 of 3.4 and later, as TLVs too (SMPP 3.4 appendix B). An inbound message is passed on unchanged.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gateway.delivery import RECEIPT, Event
@@ -33,6 +35,13 @@ def shown_id(message_id: int, peer_version: int) -> bytes:
         return b"%d" % message_id
     bits = ((message_id >> SECOND_BITS & _SHORT_SECONDS_MASK) << NODE_BITS) | (message_id & NUMBER_MASK)
     return bytes(_SHORT_ALPHABET[bits >> shift & 63] for shift in range(42, -1, -6))
+
+
+def shown_ids(message_ids: Sequence[int], peer_version: int) -> list[bytes]:
+    """`shown_id` for many at once: they are answered batch-wise."""
+    if peer_version >= VERSION_34:
+        return [b"%d" % message_id for message_id in message_ids]
+    return [shown_id(message_id, peer_version) for message_id in message_ids]
 
 
 def id_from_shown(text: bytes, now_s: int, node: int) -> int:

@@ -11,7 +11,7 @@ import msgspec
 
 from filters.verdict import Reason, smpp_status
 from gateway.accounts import AccountState
-from gateway.customer_pdus import id_from_shown
+from gateway.customer_pdus import id_from_shown, shown_id
 from gateway.smpp.constants import CommandId, MessageState, Status
 from gateway.smpp.decode import decode_body
 from gateway.smpp.encode import body_of
@@ -238,7 +238,9 @@ class Operations:
             tlvs=request.tlvs,
         )
 
-    async def submit_multi(self, account: AccountState, request: SubmitMulti) -> SubmitMultiResp | int:
+    async def submit_multi(
+        self, account: AccountState, request: SubmitMulti, peer_version: int
+    ) -> SubmitMultiResp | int:
         """One text to many numbers: one id for the customer, a message and a receipt for each number."""
         core = self._core
         destinations = request.destinations
@@ -294,7 +296,7 @@ class Operations:
             return Status.ESME_RMSGQFUL
         core.offer(changes.parts)
         account.accepted += sum(1 for result in results if result > 0)
-        return SubmitMultiResp(message_id=b"%d" % first, unsuccess=tuple(unsuccess))
+        return SubmitMultiResp(message_id=shown_id(first, peer_version), unsuccess=tuple(unsuccess))
 
 
 def message_outcome(parts: Sequence[Part]) -> tuple[State, int, int]:

@@ -13,6 +13,7 @@ import trio
 
 from filters.verdict import smpp_status
 from gateway.accounts import AccountState
+from gateway.customer_pdus import shown_id, shown_ids
 from gateway.delivery import Event, Tries, settle
 from gateway.links.link import Link, LinkLimits
 from gateway.ports import Clock
@@ -187,12 +188,12 @@ class EsmeLink(Link):
         if session.state not in (BindState.BOUND_TX, BindState.BOUND_TRX):
             return
         if min(results) > 0:
-            session.respond_submits(numbers, [str(result).encode() for result in results])
+            session.respond_submits(numbers, shown_ids(results, session.peer_version))
             account.accepted += len(results)
             return
         for submit, result in zip(submits, results, strict=True):
             if result > 0:
-                session.respond(submit, SubmitSmResp(message_id=str(result).encode()))
+                session.respond(submit, SubmitSmResp(message_id=shown_id(result, session.peer_version)))
                 account.accepted += 1
             else:
                 session.respond_error(submit, smpp_status(-result))
@@ -206,7 +207,8 @@ class EsmeLink(Link):
             return
         result = await self.core.submit_one(self.account, submit)
         if result > 0:
-            self.session.respond(request, DataSmResp(message_id=str(result).encode()))
+            message_id = shown_id(result, self.session.peer_version)
+            self.session.respond(request, DataSmResp(message_id=message_id))
             self.account.accepted += 1
         else:
             self.session.respond_error(request, smpp_status(-result))
@@ -222,7 +224,7 @@ class EsmeLink(Link):
         elif isinstance(request, ReplaceSm):
             response = await operations.replace(self.account, request)
         elif isinstance(request, SubmitMulti):
-            response = await operations.submit_multi(self.account, request)
+            response = await operations.submit_multi(self.account, request, self.session.peer_version)
         else:
             response = Status.ESME_RINVCMDID
         if isinstance(response, int):
