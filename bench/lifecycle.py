@@ -157,6 +157,20 @@ def run_load(
     return msgspec.json.decode(output[-1], type=Report), client
 
 
+def run_load_without_receipts(
+    children: Children, name: str, port: int, options: BenchOptions, *, messages: int, first: int
+) -> Report:
+    """A load client that asks for no receipts and ends with its last answer."""
+    client = children.start(
+        name,
+        module(
+            "bench.load", "--port", port, "--messages", messages, "--first", first, "--no-receipts",
+            "--binds", options.binds, "--window", options.window, "--text", options.text,
+        ),
+    )  # fmt: skip
+    return msgspec.json.decode(client.wait_end(RUN_S).strip().splitlines()[-1], type=Report)
+
+
 def problems_of(report: Report, name: str) -> list[str]:
     """Whatever makes the figures of a run worthless, as sentences."""
     found = {

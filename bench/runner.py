@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import lifecycle, submit_only
+from bench import backlog, lifecycle, submit_only
 from bench.case import BenchOptions, Case, Outcome
 from bench.machine import machine
 from bench.processes import BenchFailed
@@ -45,6 +45,7 @@ CASES: dict[str, Case] = {
         _module_case("filters", "CPU time of screening one message: words, blacklist, sender"),
         _module_case("commit", "rows a second through the store's write path, synchronous=FULL"),
         _module_case("restart", "time to accept again with many messages pending"),
+        Case("backlog", backlog.__doc__.strip().split("\n")[0], backlog.run, backlog.TARGETS),
         Case("submit-only", submit_only.__doc__.strip().split("\n")[0], submit_only.run, submit_only.TARGETS),
         Case("lifecycle", lifecycle.__doc__.strip().split("\n")[0], lifecycle.run, lifecycle.TARGETS),
     )

@@ -124,7 +124,7 @@ class Dialer:
                     lasting = refused.status in LASTING
                     wait_s = max(wait_s * 2, LASTING_WAIT_S if lasting else settings.reconnect_s_min)
                 except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                    self._say(carrier, f"cannot connect: {error.__cause__ or error or type(error).__name__}")
+                    self._say(carrier, f"cannot connect: {reason_of(error)}")
                     wait_s = max(wait_s * 2, settings.reconnect_s_min)
                 except trio.TooSlowError:
                     self._say(carrier, "no answer to connect or bind in time")
@@ -262,6 +262,15 @@ _CONNECTION_FIELDS = (
 def connects_differently(one: Carrier, other: Carrier) -> bool:
     """Whether a changed carrier needs new connections; rates, alphabets and the like do not."""
     return any(getattr(one, name) != getattr(other, name) for name in _CONNECTION_FIELDS)
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong underneath, in the operating system's words."""
+    while True:
+        cause = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if cause is None:
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        error = cause
 
 
 def client_context(carrier: Carrier) -> ssl.SSLContext:
