@@ -8,22 +8,27 @@ nothing here knows sockets.
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
+from operator import attrgetter
 
 import msgspec
 
+from gateway.smpp.udh import Concat, parse_udh
 from store.model import Part, PartFlag
 
 LANES = (2, 1, 0)
 LANE_WEIGHTS = {2: 8, 1: 3, 0: 1}
 TURN_PARTS = 16  # what one account takes before the next has its turn
 QUEUE_PARTS_MAX = 5_000  # in memory per (carrier, lane, account): a quarter second of the floor rate
-REFILL_BELOW = QUEUE_PARTS_MAX // 2
+MESSAGE_PARTS_MAX = 255  # concatenation's own bound
 
 
 class _AccountQueue:
     """One account's parts in one lane."""
 
-    __slots__ = ("account", "high_id", "lane", "missed", "parts", "refilling", "spilled")
+    __slots__ = (
+        "account", "high_id", "lane", "late", "missed", "newest", "parts", "refilling", "removed", "spilled",
+    )  # fmt: skip
 
     def __init__(self, account: int, lane: int) -> None:
         self.account = account
@@ -31,7 +36,10 @@ class _AccountQueue:
         self.parts: deque[Part] = deque()
         self.spilled = False  # the store holds more than this queue
         self.refilling = False
-        self.missed = False  # something was left to the store since the last reading began
+        self.late: list[Part] = []  # offered while a reading is under way, which may not have seen them
+        self.missed = False  # `late` was full, too
+        self.newest = 0  # highest id that was ever `late`
+        self.removed: set[int] = set()  # taken out of `late`: the reading may still bring them
         self.high_id = 0  # highest id that was ever offered or fetched: refill goes on behind it
 
 
@@ -53,6 +61,7 @@ class OutboundQueue:
         self.parts_max = queue_parts_max
         self._queues: dict[tuple[int, int], _AccountQueue] = {}
         self._rings: dict[int, deque[_AccountQueue]] = {lane: deque() for lane in LANES}
+        self._due: dict[int, float] = dict.fromkeys(LANES, 0.0)  # parts that a lane has coming
         self.length = 0
 
     def _queue(self, lane: int, account: int) -> _AccountQueue:
@@ -69,8 +78,10 @@ class OutboundQueue:
             full = queue.spilled or len(queue.parts) >= self.parts_max
             # Behind `high_id` nothing is fetched any more: an older part (its time came, or it was given up by
             # another carrier) stays in memory; who offers such parts looks at `room` first.
-            if full and part.id > queue.high_id:
-                queue.spilled = queue.missed = True
+            if full and part.id > queue.high_id and not self._continues(queue, part):
+                queue.spilled = True
+                if queue.refilling:
+                    self._beside_a_reading(queue, part)
                 continue
             if not queue.parts:
                 self._rings[queue.lane].append(queue)
@@ -79,18 +90,42 @@ class OutboundQueue:
                 queue.high_id = part.id
             self.length += 1
 
+    def _beside_a_reading(self, queue: _AccountQueue, part: Part) -> None:
+        """Keep what the reading may not see. New parts lie behind all that it can bring: the next one has them."""
+        is_new = part.id > queue.newest
+        queue.newest = max(queue.newest, part.id)
+        if is_new and len(queue.late) >= self.parts_max:
+            queue.missed = True
+        else:
+            queue.late.append(part)
+
+    @staticmethod
+    def _continues(queue: _AccountQueue, part: Part) -> bool:
+        """Whether the part before it, of the same message, was just taken in: a message is not torn."""
+        return part.part_no > 1 and part.id == queue.high_id + 1 and not queue.spilled
+
     def room(self) -> int:
         """How many parts with older ids may be offered without outgrowing the bound."""
         return max(0, self.parts_max - self.length)
 
     def put_back(self, parts: Iterable[Part]) -> None:
-        """Parts that were taken and not sent, or refused for now: to the front, order kept."""
-        for part in reversed(list(parts)):
-            queue = self._queue(part.lane, part.account)
+        """Parts that were taken and not sent, or refused for now: to the front, in the order of acceptance.
+
+        Answers come in several passes and from several binds; whatever their order, parts leave in theirs.
+        """
+        back_of: dict[tuple[int, int], list[Part]] = {}
+        for part in parts:
+            back_of.setdefault((part.lane, part.account), []).append(part)
+        for (lane, account), back in back_of.items():
+            queue = self._queue(lane, account)
             if not queue.parts:
-                self._rings[queue.lane].append(queue)
-            queue.parts.appendleft(part)
-            self.length += 1
+                self._rings[lane].append(queue)
+            self.length += len(back)
+            last_id = max(part.id for part in back)
+            while queue.parts and queue.parts[0].id < last_id:
+                back.append(queue.parts.popleft())
+            back.sort(key=_id, reverse=True)
+            queue.parts.extendleft(back)
 
     def spill(self, lane: int, account: int) -> None:
         """The store holds open parts of this account that were never offered (recovery)."""
@@ -111,20 +146,25 @@ class OutboundQueue:
         """What the store had behind `after_id`, read up to `high_id`; `more`: it holds still more."""
         queue = self._queue(refill.lane, refill.account)
         queue.refilling = False
-        # What was offered while the reading was under way may have come too late for it.
         queue.spilled = more or queue.missed
         queue.high_id = max(queue.high_id, high_id)
-        if not parts:
-            return
-        if not queue.parts:
-            self._rings[queue.lane].append(queue)
-        queue.parts.extend(parts)
-        self.length += len(parts)
+        removed, queue.removed = queue.removed, set()
+        if removed:
+            parts = [part for part in parts if part.id not in removed]
+        if parts:
+            if not queue.parts:
+                self._rings[queue.lane].append(queue)
+            queue.parts.extend(parts)
+            self.length += len(parts)
+        late, queue.late = queue.late, []
+        if late:
+            fetched = {part.id for part in parts}
+            self.offer(part for part in late if part.id not in fetched)
 
     def where(self, part: Part) -> str:
         """Where a QUEUED part of this carrier is: "memory", "store", or "gone" (on a wire, or answered)."""
         queue = self._queue(part.lane, part.account)
-        if any(waiting.id == part.id for waiting in queue.parts):
+        if any(waiting.id == part.id for waiting in chain(queue.parts, queue.late)):
             return "memory"
         return "store" if queue.spilled and part.id > queue.high_id else "gone"
 
@@ -138,12 +178,23 @@ class OutboundQueue:
         if len(rings) == 1:
             self._take_from(rings[0], count, taken)
             return taken
+        # Smooth weighted round robin over parts: what a lane has coming is kept from one grant to the next, so
+        # that a lane gets its share also where a grant is one part.
+        due = self._due
         while rings and len(taken) < count:
             free = count - len(taken)
             weight_sum = sum(LANE_WEIGHTS[ring[0].lane] for ring in rings)
             for ring in rings:
-                share = -(-free * LANE_WEIGHTS[ring[0].lane] // weight_sum)
-                self._take_from(ring, min(share, count - len(taken)), taken)
+                due[ring[0].lane] += free * LANE_WEIGHTS[ring[0].lane] / weight_sum
+            shares = [min(free, int(due[ring[0].lane])) for ring in rings]
+            if max(shares) <= 0:
+                shares[max(range(len(rings)), key=lambda i: due[rings[i][0].lane])] = 1
+            for ring, share in zip(rings, shares, strict=True):
+                lane, before = ring[0].lane, len(taken)
+                self._take_from(ring, min(share, count - before), taken)
+                due[lane] -= len(taken) - before
+                if not ring:
+                    due[lane] = 0.0
             rings = [ring for ring in rings if ring]
         return taken
 
@@ -158,7 +209,8 @@ class OutboundQueue:
             while parts and len(taken) < turn:
                 taken.append(parts.popleft())
             last = taken[-1]
-            while parts and _same_message(last, parts[0]):
+            end_at = len(taken) + MESSAGE_PARTS_MAX - 1
+            while parts and len(taken) < end_at and _same_message(last, parts[0]):
                 last = parts.popleft()
                 taken.append(last)
             self.length -= len(taken) - before
@@ -181,6 +233,16 @@ class OutboundQueue:
                 if not kept:
                     self._rings[queue.lane].remove(queue)
         self.length -= len(removed)
+        return removed + self._remove_late(wanted)
+
+    def _remove_late(self, wanted: Callable[[Part], bool]) -> list[Part]:
+        removed: list[Part] = []
+        for queue in self._queues.values():
+            if queue.late:
+                late, queue.late = queue.late, []
+                for part in late:
+                    (removed if wanted(part) else queue.late).append(part)
+                queue.removed |= {part.id for part in late} - {part.id for part in queue.late}
         return removed
 
     def statistics(self) -> dict[tuple[int, int], int]:
@@ -188,12 +250,25 @@ class OutboundQueue:
         return {key: len(queue.parts) for key, queue in self._queues.items() if queue.parts}
 
 
+_id = attrgetter("id")
+# From the NUL of destination_addr to the first octet of short_message in a canonical body.
+_FIXED_OCTETS = 11
+
+
 def _same_message(last: Part, following: Part) -> bool:
     """Whether `following` must go over the same bind right behind `last`."""
     if following.part_no > 1:
         return following.id == last.id + 1
-    return bool(
-        last.flags & following.flags & PartFlag.CONCATENATED
-        and last.dest == following.dest
-        and last.account == following.account
-    )
+    if not last.flags & following.flags & PartFlag.CONCATENATED or last.dest != following.dest:
+        return False
+    one, other = _concat(last), _concat(following)
+    return one is not None and other is not None and (one.ref, one.total) == (other.ref, other.total)
+
+
+def _concat(part: Part) -> Concat | None:
+    """Which segment of which message a customer's own segment is."""
+    body = part.body
+    source_at = body.index(0) + 3
+    dest_at = body.index(0, source_at) + 3
+    udh = parse_udh(body[body.index(0, dest_at) + _FIXED_OCTETS :])
+    return udh.concat if udh else None
