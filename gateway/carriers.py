@@ -127,6 +127,10 @@ class CarrierState:
         elapsed = now - self._measured_at
         if elapsed > 0:
             self.accepted_rate = (self.accepted - self._measured_accepted) / elapsed
+        if self.adaptive.factor < 1.0 and self.accepted_rate > self._measured_rate:
+            # It takes more than it seemed to when it began to throttle us, perhaps within a burst.
+            self._measured_rate = self.accepted_rate
+            self._set_pace()
         self._measured_at, self._measured_accepted = now, self.accepted
 
     def rise(self, now: float) -> None:
@@ -152,6 +156,7 @@ class CarrierState:
             return
         binds = self.binds
         self.limited_by = "bind"
+        paced = False
         for _ in range(len(binds)):
             bind = binds[0]
             if len(binds) > 1:
@@ -172,7 +177,9 @@ class CarrierState:
                 self.limited_by = "nothing to send"
                 continue
             self._send(bind, parts, now)
-        if self.pacer.rate and self.queue.length:
+            paced = paced or granted < free
+        if paced and self.queue.length:
+            # A full window is pumped by its next answer; only what the pace held back needs a timer.
             self.wake(self.pacer.next_at(now))
 
     def _take(self, bind: TransmitterBind, count: int) -> list[Part]:

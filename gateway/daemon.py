@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from gateway.housekeeping import Housekeeping
 from gateway.links.dialer import Dialer
 from gateway.links.link import Ticker
 from gateway.links.server import SmppServer
+from gateway.pacemaker import Pacemaker
 from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
 from gateway.settings import Config
@@ -58,6 +60,7 @@ class Daemon:
         self.configuration = configuration
         self.core = core
         self.ticker = Ticker(ports.clock)
+        self.pacemaker = Pacemaker(ports.clock)
         self.dialer = Dialer(core, config, self.ticker)
         self.server = SmppServer(core, config, self.ticker, self.dialer)
         self.housekeeping = Housekeeping(core, self._consolidate)
@@ -66,6 +69,7 @@ class Daemon:
         self._configuring = trio.Lock()
         self.ended = trio.Event()
         self._drain = trio.Event()
+        self._links: trio.Nursery | None = None
 
     # -- configuration ----------------------------------------------------------------------------
 
@@ -78,10 +82,13 @@ class Daemon:
             words = await off_loop(lambda: build_words(store.words()))
             blacklists = await off_loop(lambda: build_blacklists(store.blacklists()))
             self.core.set_directory(directory)
+            for carrier in self.core.carriers.values():
+                carrier.wake = partial(self.pacemaker.wake, carrier)
             self.core.set_screens(Screens(words, blacklists))
             self.core.reject_blacklisted()
             self.dialer.reconcile()
-            await self.server.drop_inactive()
+            if self._links is not None:
+                self.server.drop_unwanted(self._links)
 
     async def _consolidate(self, day: int) -> None:
         """A day is sealed: its used parts go into config.db, where they outlive the day's file."""
@@ -97,7 +104,9 @@ class Daemon:
         async with trio.open_nursery() as essential:
             essential.start_soon(core.committer.run)
             async with trio.open_nursery() as links:
+                self._links = links
                 links.start_soon(self.ticker.run)
+                links.start_soon(self.pacemaker.run)
                 links.start_soon(self.dialer.run)
                 links.start_soon(self.housekeeping.run)
                 links.start_soon(self.habits.run)
@@ -120,6 +129,7 @@ class Daemon:
         self._drain.set()
 
     async def _say_goodbye(self) -> None:
+        self.dialer.stop()
         with trio.move_on_after(self.config.smpp.drain_s):
             async with trio.open_nursery() as nursery:
                 for link in [*self.server.links, *self.dialer.links]:

@@ -93,7 +93,8 @@ class Adaptive:
     """Slow-down of a carrier that answers RTHROTTLED or RMSGQFUL: halve, pause, rise again.
 
     `factor` scales the contract rate, or, where there is none, the rate measured when throttling began.
-    Ten refusals in a row cut the rate; each clean second raises it by 5 % of the whole.
+    Ten refusals in a row cut the rate; each clean second raises it by 5 % of the whole. What is refused
+    within the pause after a cut was sent before it: a window full of refusals is one sign, not ten.
     """
 
     PAUSE_S = 1.0
@@ -107,17 +108,21 @@ class Adaptive:
         self.refusals = 0
         self._in_a_row = 0
         self._risen_at = 0.0
+        self._cut_until = float("-inf")
 
     def refused(self, now: float) -> bool:
         """A throttling answer came. True when the rate was cut by it."""
         self.refusals += 1
-        self._in_a_row += 1
         self.paused_until = max(self.paused_until, now + self.PAUSE_S)
+        if now < self._cut_until:
+            return False
+        self._in_a_row += 1
         if self._in_a_row < self.REFUSALS_BEFORE_CUT:
             return False
         self._in_a_row = 0
         self.factor = max(self.FACTOR_MIN, self.factor / 2)
         self._risen_at = now
+        self._cut_until = now + self.PAUSE_S
         return True
 
     def accepted(self) -> None:

@@ -117,7 +117,7 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         900.0
     )
     password_octets_max: Annotated[
-        Annotated[int, Meta(ge=8, le=255)],
+        Annotated[int, Meta(ge=8, le=64)],
         Meta(description="Longest password of a bind. SMPP says 8; Infobip and OpenMarket use more."),
     ] = 64
     drain_s: Annotated[

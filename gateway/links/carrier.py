@@ -30,6 +30,7 @@ from gateway.smpp.receipts import is_receipt
 from gateway.smpp.session import Session
 from gateway.smpp.session_values import Received
 from gateway.smpp.states import BindState
+from store.directory import Carrier
 from store.model import Changes, Part
 from store.port import Applied
 
@@ -60,8 +61,10 @@ class CarrierLink(Link):
         peer: str,
         number: int,
         transmits: bool,
+        bound_as: Carrier,
     ) -> None:
         super().__init__(stream, session, clock, limits, peer)
+        self.bound_as = bound_as
         self.core = core
         self.carrier = carrier
         self.number = number
@@ -79,7 +82,7 @@ class CarrierLink(Link):
 
     @property
     def can_send(self) -> bool:
-        return self.transmits and self.closing is None
+        return self.transmits and self.closing is None and not self.leaving
 
     @property
     def window_free(self) -> int:
@@ -92,23 +95,27 @@ class CarrierLink(Link):
     async def handle(self, received: Received) -> None:
         core, carrier = self.core, self.carrier
         reports, inbound = self._sorted(received.requests)
-        # All that waits comes first: ids of events are minted and committed without a wait in between.
-        read = await core.read_receipts(carrier, reports) if reports else []
-        answered = await core.inbound.answered(inbound) if inbound else []
         changes = Changes()
         events: list[Event] = []
+        # Answers come first and go to the committer before anything waits: their slots are freed already,
+        # so nobody else would hand them back if this link ended meanwhile.
         for answers, late in ((received.answers, False), (received.late, True)):
             if answers:
                 events += core.outcomes.answers(carrier, self.number, answers, changes, late=late)  # type: ignore[arg-type]
+        if received.answers:
+            carrier.pump()
+        if changes.attempts and (inbound or (reports and carrier.id in core.evicted_to_store)):
+            self._commit(changes, (), events)
+            changes, events = Changes(), []
+        # Then all that waits: ids of events are minted and committed without a wait in between.
+        read = await core.read_receipts(carrier, reports) if reports else []
+        answered = await core.inbound.answered(inbound) if inbound else []
         if reports:
             events += core.outcomes.receipts(carrier, self.number, reports, read, changes)
         if inbound:
             events += core.inbound.arrived(carrier, inbound, answered, changes)
         requests = [r for r in received.requests if not isinstance(r, AlertNotification)]
         ticket = self._commit(changes, requests, events)
-        if received.answers:
-            # Freed slots are filled before anything waits for the disk.
-            carrier.pump()
         # The next answers and receipts collect meanwhile, so that batches grow with load.
         with trio.move_on_after(COMMIT_PATIENCE_S):
             await ticket.settled.wait()

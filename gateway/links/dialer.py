@@ -1,7 +1,8 @@
 """Our binds to carriers: one task a bind, contained; when one ends it waits with jitter and binds again.
 
 A refusal that time will not cure (wrong credentials) is retried slowly and said aloud; anything else backs
-off from a second to a minute. Never a tight loop: carriers ban those.
+off from a second to a minute. Never a tight loop: carriers ban those. Changed settings rebind politely: the
+old bind takes its answers and unbinds before the new one connects.
 """
 
 import ssl
@@ -13,9 +14,17 @@ import trio
 
 from gateway.carriers import CarrierState
 from gateway.links.carrier import CarrierLink
-from gateway.links.link import Link, LinkLimits, Ticker
+from gateway.links.link import (
+    ENQUIRE_ANSWER_S,
+    Link,
+    LinkLimits,
+    Ticker,
+    reason_of,
+    reraise_store_failure,
+)
 from gateway.settings import Config
 from gateway.smpp.constants import Status, status_name
+from gateway.smpp.encode import LocalProtocolError
 from gateway.smpp.pdu import (
     BindReceiver,
     BindTransceiver,
@@ -34,6 +43,7 @@ log = structlog.get_logger("dialer")
 
 CONNECT_S = 10.0
 BIND_S = 10.0
+LEAVE_S = 5.0  # for outstanding answers, before an unbind that new settings ask for
 # Refusals that mean our settings are wrong: trying often would only get us banned.
 LASTING = frozenset(
     {
@@ -54,6 +64,7 @@ BIND_TYPES: dict[str, type[BindTransmitter | BindReceiver | BindTransceiver]] = 
     "receiver": BindReceiver,
     "transceiver": BindTransceiver,
 }
+Key = tuple[int, int]  # carrier, number of the bind within it
 
 
 class Refused(Exception):
@@ -65,13 +76,28 @@ class Refused(Exception):
         self.by_nack = by_nack
 
 
+class _Slot:
+    """One bind that is kept up: its settings, its task, its link while there is one."""
+
+    def __init__(self, carrier: CarrierState, settings: Carrier, number: int, before: "_Slot | None") -> None:
+        self.carrier = carrier
+        self.settings = settings
+        self.number = number
+        self.before = before  # what must have left first
+        self.scope = trio.CancelScope()
+        self.over = trio.Event()
+        self.link: CarrierLink | None = None
+        self.retired = False
+
+
 class Dialer:
     def __init__(self, core: "Core", config: Config, ticker: Ticker) -> None:
         self._core = core
         self._config = config
         self._ticker = ticker
         self._random = core.ports.random("dialer")
-        self._running: dict[tuple[int, int], tuple[Carrier, trio.CancelScope]] = {}
+        self._slots: dict[Key, _Slot] = {}
+        self._no_transceiver: dict[int, Carrier] = {}  # the settings under which a carrier knew none
         self._nursery: trio.Nursery | None = None
         self._numbers = 0
         self.links: set[Link] = set()
@@ -84,123 +110,184 @@ class Dialer:
             self.reconcile()
             await trio.sleep_forever()
 
+    # -- what is wanted ---------------------------------------------------------------------------
+
     def reconcile(self) -> None:
         """Start what is new, end what is gone, and rebind what now connects differently."""
-        if self._nursery is None or self._core.draining:
+        nursery = self._nursery
+        if nursery is None or self._core.draining:
             return
-        wanted: dict[tuple[int, int], Carrier] = {}
-        for state in self._core.carriers.values():
-            carrier = state.carrier
-            if carrier.mode == "client" and state.active:
-                count = carrier.binds * (2 if carrier.bind == "pair" else 1)
-                wanted |= {(carrier.id, slot): carrier for slot in range(count)}
-        for key, (carrier, scope) in list(self._running.items()):
-            if key not in wanted or connects_differently(carrier, wanted[key]):
-                scope.cancel()
-                del self._running[key]
-        for key, carrier in wanted.items():
-            if key not in self._running:
-                scope = trio.CancelScope()
-                self._running[key] = (carrier, scope)
-                self._nursery.start_soon(self._keep_bound, self._core.carriers[carrier.id], key[1], scope)
-        for link in list(self.links):
-            if isinstance(link, CarrierLink) and not link.carrier.active:
-                self._nursery.start_soon(link.leave, BIND_S)
+        wanted = self._wanted()
+        leaving: dict[Key, _Slot] = {}
+        for key, slot in list(self._slots.items()):
+            if key not in wanted or connects_differently(slot.settings, wanted[key]):
+                leaving[key] = self._slots.pop(key)
+                nursery.start_soon(self._retire, slot)
+            else:
+                slot.settings = wanted[key]
+                if slot.link is not None:
+                    slot.link.session.adopt(self.session_limits(wanted[key]))
+        for key, settings in wanted.items():
+            if key not in self._slots:
+                state = self._core.carriers[key[0]]
+                slot = self._slots[key] = _Slot(state, settings, key[1], leaving.get(key))
+                nursery.start_soon(self._keep_bound, slot)
+        for carrier in [c for c in self.trouble if not any(key[0] == c for key in wanted)]:
+            del self.trouble[carrier]
 
-    async def _keep_bound(self, carrier: CarrierState, slot: int, scope: trio.CancelScope) -> None:
-        with scope:
-            wait_s = 0.0
-            while True:
-                started = self._core.clock.now()
-                settings = carrier.carrier
-                try:
-                    await self._once(carrier, slot)
-                except Refused as refused:
-                    if refused.by_nack and settings.bind == "transceiver":
-                        self._say(carrier, "it knows no transceiver: binding a transmitter and a receiver")
-                        self._fall_back_to_pair(carrier)
-                        return
-                    self._say(carrier, f"bind refused: {refused}")
-                    lasting = refused.status in LASTING
-                    wait_s = max(wait_s * 2, LASTING_WAIT_S if lasting else settings.reconnect_s_min)
-                except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                    self._say(carrier, f"cannot connect: {reason_of(error)}")
-                    wait_s = max(wait_s * 2, settings.reconnect_s_min)
-                except trio.TooSlowError:
-                    self._say(carrier, "no answer to connect or bind in time")
-                    wait_s = max(wait_s * 2, settings.reconnect_s_min)
-                except Exception:
-                    log.exception("a bind failed; it will be tried again", carrier=settings.name)
-                    wait_s = max(wait_s * 2, settings.reconnect_s_max)
-                else:
-                    lasted = self._core.clock.now() - started > STEADY_S
-                    wait_s = settings.reconnect_s_min if lasted else max(wait_s * 2, settings.reconnect_s_min)
-                longest = max(settings.reconnect_s_max, LASTING_WAIT_S if wait_s >= LASTING_WAIT_S else 0)
-                wait_s = min(wait_s, longest)
-                await trio.sleep(wait_s * (1 - JITTER * self._random.random()))
+    def _wanted(self) -> dict[Key, Carrier]:
+        wanted: dict[Key, Carrier] = {}
+        for carrier in self._core.directory.carriers.values():
+            if carrier.mode == "client" and carrier.state == "active":
+                settings = self._as_it_can(carrier)
+                count = settings.binds * (2 if settings.bind == "pair" else 1)
+                wanted |= {(carrier.id, number): settings for number in range(count)}
+        return wanted
 
-    def _fall_back_to_pair(self, carrier: CarrierState) -> None:
+    def _as_it_can(self, carrier: Carrier) -> Carrier:
+        """A pair for a 3.3 message centre that knows no transceiver, until its settings change."""
+        known = self._no_transceiver.get(carrier.id)
+        if known is None:
+            return carrier
+        if connects_differently(known, carrier):
+            del self._no_transceiver[carrier.id]
+            return carrier
+        return msgspec.structs.replace(carrier, bind="pair")
+
+    async def _retire(self, slot: _Slot) -> None:
+        slot.retired = True
+        if slot.link is not None:
+            await slot.link.leave(LEAVE_S)
+        slot.scope.cancel()
+
+    def stop(self) -> None:
+        """At drain: connect no more. Links that are up stay, for `leave`."""
+        for slot in self._slots.values():
+            slot.retired = True
+            if slot.link is None:
+                slot.scope.cancel()
+
+    # -- one bind ---------------------------------------------------------------------------------
+
+    async def _keep_bound(self, slot: _Slot) -> None:
+        try:
+            with slot.scope:
+                if slot.before is not None:
+                    await slot.before.over.wait()
+                    slot.before = None
+                wait_s = 0.0
+                while not slot.retired:
+                    wait_s = await self._one_round(slot, wait_s)
+                    await trio.sleep(wait_s * (1 - JITTER * self._random.random()))
+        finally:
+            slot.over.set()
+
+    async def _one_round(self, slot: _Slot, wait_s: float) -> float:
+        """Bind once, until that ends; how long to wait before the next time."""
+        carrier, settings = slot.carrier, slot.settings
+        started = self._core.clock.now()
+        least_s = settings.reconnect_s_min
+        try:
+            await self._once(slot)
+        except Refused as refused:
+            if refused.by_nack and settings.bind == "transceiver":
+                self._fall_back_to_pair(slot)
+                return 0.0
+            lasting = refused.status in LASTING
+            self._say(carrier, f"bind refused: {refused}", lasting=lasting)
+            least_s = LASTING_WAIT_S if lasting else least_s
+        except LocalProtocolError as error:
+            self._say(carrier, f"its settings cannot be sent: {error}", lasting=True)
+            least_s = LASTING_WAIT_S
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._say(carrier, f"cannot connect: {reason_of(error)}")
+        except trio.TooSlowError:
+            self._say(carrier, "no answer to connect or bind in time")
+        except Exception as error:
+            reraise_store_failure(error)
+            log.exception("a bind failed; it will be tried again", carrier=settings.name)
+            least_s = settings.reconnect_s_max
+        else:
+            if self._core.clock.now() - started > STEADY_S:
+                wait_s = 0.0
+        return min(max(wait_s * 2, least_s), max(settings.reconnect_s_max, least_s))
+
+    def _fall_back_to_pair(self, slot: _Slot) -> None:
         """A 3.3 message centre: use a transmitter and a receiver until the settings say otherwise."""
-        carrier.apply(msgspec.structs.replace(carrier.carrier, bind="pair"))
-        if self._nursery is not None:
-            self._nursery.start_soon(self._reconcile_soon)
-
-    async def _reconcile_soon(self) -> None:
-        await trio.sleep(1.0)
+        self._no_transceiver[slot.carrier.id] = slot.settings
+        self._say(slot.carrier, "it knows no transceiver: binding a transmitter and a receiver")
         self.reconcile()
 
-    def _say(self, carrier: CarrierState, what: str) -> None:
+    def _say(self, carrier: CarrierState, what: str, *, lasting: bool = False) -> None:
+        """Tell people why a carrier is not bound, once."""
         if self.trouble.get(carrier.id) != what:
-            log.warning("carrier not bound", carrier=carrier.carrier.name, because=what)
+            say = log.error if lasting else log.warning
+            say("carrier not bound", carrier=carrier.carrier.name, because=what)
             self.trouble[carrier.id] = what
 
-    async def _once(self, carrier: CarrierState, slot: int) -> None:
+    async def _once(self, slot: _Slot) -> None:
         """Connect, bind, and run the link until it ends."""
-        settings = carrier.carrier
+        carrier, settings = slot.carrier, slot.settings
         with trio.fail_after(CONNECT_S):
-            stream = await self._core.ports.network.connect(settings.host, settings.port)
-            try:
-                if settings.tls:
-                    stream = trio.SSLStream(
-                        stream,
-                        client_context(settings),
-                        server_hostname=settings.tls_server_name or settings.host,
-                        https_compatible=True,
-                    )
-                    await stream.do_handshake()
-            except BaseException:
-                await trio.aclose_forcefully(stream)
-                raise
+            stream = await self._connect(settings)
         try:
             session = Session(
                 role=Role.ESME,
-                limits=self._session_limits(settings),
+                limits=self.session_limits(settings),
                 now=self._core.clock.now(),
                 jitter=self._random.random(),
             )
-            bound = await self.bind(carrier, stream, session, f"{settings.host}:{settings.port}", slot=slot)
-            if bound is None:
-                raise trio.TooSlowError
-            link, received = bound
+            peer = f"{settings.host}:{settings.port}"
+            link, received = await self.bind(carrier, settings, stream, session, peer, number=slot.number)
+            log.info("bound", carrier=settings.name, bind=type_of(settings, slot.number), number=link.number)
             self.trouble.pop(carrier.id, None)
-            log.info("bound", carrier=settings.name, bind=settings.bind, number=link.number)
+            slot.link = link
             self.links.add(link)
             self._ticker.add(link)
             try:
                 await link.run(received)
             finally:
+                slot.link = None
                 self._ticker.remove(link)
                 self.links.discard(link)
                 log.info("unbound", carrier=settings.name, number=link.number, because=link.closing)
+                if not carrier.binds and link.closing:
+                    self.trouble[carrier.id] = link.closing
         finally:
             await trio.aclose_forcefully(stream)
 
+    async def _connect(self, settings: Carrier) -> trio.abc.Stream:
+        stream = await self._core.ports.network.connect(settings.host, settings.port)
+        if not settings.tls:
+            return stream
+        try:
+            secured = trio.SSLStream(
+                stream,
+                client_context(settings),
+                server_hostname=settings.tls_server_name or settings.host,
+                https_compatible=True,
+            )
+            await secured.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return secured
+
     async def bind(
-        self, carrier: CarrierState, stream: trio.abc.Stream, session: Session, peer: str, *, slot: int = 0
-    ) -> tuple[CarrierLink, Received] | None:
-        """Bind on a connected stream. None when the answer does not come; raises Refused."""
-        settings = carrier.carrier
-        kind = settings.bind if settings.bind != "pair" else ("transmitter", "receiver")[slot % 2]
+        self,
+        carrier: CarrierState,
+        settings: Carrier,
+        stream: trio.abc.Stream,
+        session: Session,
+        peer: str,
+        *,
+        number: int = 0,
+    ) -> tuple[CarrierLink, Received]:
+        """Bind on a connected stream: the link, and what came with the answer, which is the link's already.
+
+        Raises Refused, trio.TooSlowError, trio.BrokenResourceError, LocalProtocolError.
+        """
+        kind = type_of(settings, number)
         pdu = BIND_TYPES[kind](
             system_id=settings.system_id.encode(),
             password=settings.password.encode(),
@@ -209,42 +296,65 @@ class Dialer:
             address_range=settings.address_range.encode(),
         )
         session.bind(pdu, OUR_BIND, self._core.clock.now())
-        with trio.move_on_after(BIND_S):
-            await stream.send_all(session.take_output())
-            while True:
-                data = await stream.receive_some(65_536)
-                if not data:
-                    raise trio.BrokenResourceError from ConnectionError("closed during the bind")
-                received = session.receive(bytes(data), self._core.clock.now())
-                answer = next((pdu for token, pdu in received.answers if token is OUR_BIND), None)
-                if answer is None:
-                    if session.out:
-                        await stream.send_all(session.take_output())
-                    if session.closing:
-                        raise trio.BrokenResourceError from ConnectionError(session.closing)
-                    continue
+        with trio.fail_after(BIND_S):
+            received = await self._answer_to_bind(stream, session)
+        session.window_max = settings.window
+        self._numbers += 1
+        link = CarrierLink(
+            self._core, carrier, stream, session, self._core.clock, self._link_limits(),
+            peer=peer, number=self._numbers, transmits=kind != "receiver", bound_as=settings,
+        )  # fmt: skip
+        return link, received
+
+    async def _answer_to_bind(self, stream: trio.abc.Stream, session: Session) -> Received:
+        await stream.send_all(session.take_output())
+        while True:
+            data = await stream.receive_some(65_536)
+            if not data:
+                raise trio.BrokenResourceError from ConnectionError("it closed the connection at our bind")
+            received = session.receive(bytes(data), self._core.clock.now())
+            answer = next((pdu for token, pdu in received.answers if token is OUR_BIND), None)
+            if answer is not None:
                 if answer.command_status or isinstance(answer, GenericNack):
                     raise Refused(answer.command_status, isinstance(answer, GenericNack))
-                # What came in the same segment as the answer belongs to the link already.
                 received.answers = [pair for pair in received.answers if pair[0] is not OUR_BIND]
-                session.window_max = settings.window
-                self._numbers += 1
-                link = CarrierLink(
-                    self._core, carrier, stream, session, self._core.clock, self._link_limits(),
-                    peer=peer, number=self._numbers, transmits=kind != "receiver",
-                )  # fmt: skip
-                return link, received
-        return None
+                return received
+            if session.out:
+                await stream.send_all(session.take_output())
+            if session.closing:
+                raise trio.BrokenResourceError from ConnectionError(session.closing)
 
-    def _session_limits(self, settings: Carrier) -> SessionLimits:
+    async def answer_outbind(
+        self, carrier: CarrierState, stream: trio.abc.Stream, session: Session, peer: str
+    ) -> tuple[CarrierLink | None, Received]:
+        """Bind on the connection of a carrier that asked us to; None when that failed, which is said."""
+        settings = carrier.carrier
+        try:
+            link, received = await self.bind(carrier, settings, stream, session, peer)
+        except Refused as refused:
+            why = f"bind refused after its outbind: {refused}"
+        except trio.TooSlowError:
+            why = "no answer to our bind after its outbind"
+        except (trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError) as error:
+            why = f"bind after its outbind failed: {reason_of(error)}"
+        else:
+            log.info("bound after outbind", carrier=settings.name, peer=peer, number=link.number)
+            self.trouble.pop(carrier.id, None)
+            return link, received
+        self._say(carrier, why)
+        return None, Received(closing=why)
+
+    def session_limits(self, settings: Carrier) -> SessionLimits:
+        """The bounds of a session with this carrier, whoever connected."""
         return SessionLimits(
             octets_max=self._config.limits.pdu_octets_max,
             octets_max_unbound=self._config.limits.pdu_octets_max,
-            window_out_max=max(1, settings.window),
+            window_out_max=settings.window,
             window_in_max=0,
             session_init_s=BIND_S,
             partial_pdu_s=self._config.smpp.partial_pdu_s,
             enquire_link_s=settings.enquire_link_s,
+            enquire_answer_s=min(settings.response_timeout_s, ENQUIRE_ANSWER_S),
             response_s=settings.response_timeout_s,
         )
 
@@ -253,28 +363,23 @@ class Dialer:
 
 
 _CONNECTION_FIELDS = (
-    "host", "port", "system_id", "password", "system_type", "mode", "bind", "window", "interface_version",
-    "address_range", "tls", "tls_ca", "tls_certificate", "tls_key", "tls_server_name", "enquire_link_s",
-    "response_timeout_s",
+    "host", "port", "system_id", "password", "system_type", "mode", "bind", "interface_version",
+    "address_range", "tls", "tls_ca", "tls_certificate", "tls_key", "tls_server_name",
 )  # fmt: skip
 
 
 def connects_differently(one: Carrier, other: Carrier) -> bool:
-    """Whether a changed carrier needs new connections; rates, alphabets and the like do not."""
+    """Whether a changed carrier needs new connections; windows, rates, alphabets and the like do not."""
     return any(getattr(one, name) != getattr(other, name) for name in _CONNECTION_FIELDS)
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong underneath, in the operating system's words."""
-    while True:
-        cause = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
-        if cause is None:
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__
-        error = cause
+def type_of(settings: Carrier, number: int) -> str:
+    """How the nth bind of a carrier binds: those of pairs take turns."""
+    return settings.bind if settings.bind != "pair" else ("transmitter", "receiver")[number % 2]
 
 
 def client_context(carrier: Carrier) -> ssl.SSLContext:
-    """TLS towards a carrier: certificate and host name verified, TLS 1.2 or later, our own certificate if any."""
+    """TLS towards a carrier: certificate and host name verified, TLS 1.2 or later, our certificate if any."""
     context = ssl.create_default_context(cafile=carrier.tls_ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if carrier.tls_certificate:

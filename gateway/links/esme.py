@@ -6,12 +6,13 @@ enquire_link is answered whatever happens to the store.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from filters.verdict import smpp_status
+from filters.verdict import Reason, smpp_status
 from gateway.accounts import AccountState
 from gateway.customer_pdus import shown_id, shown_ids
 from gateway.delivery import Event, Tries, settle
@@ -44,8 +45,6 @@ log = structlog.get_logger("esme")
 # How long the reader waits for a round before it reads on: several times the usual commit, and far below
 # the second within which an enquire_link must be answered.
 COMMIT_PATIENCE_S = 0.25
-# Submits without an answer at which reading stops whatever happens: what one bind may hold in memory.
-UNANSWERED_FACTOR = 4
 
 
 class EsmeLink(Link):
@@ -69,7 +68,8 @@ class EsmeLink(Link):
         self.number = number
         self.bind_name = f"smpp:{number}"
         self.can_receive = session.state in (BindState.BOUND_RX, BindState.BOUND_TRX)
-        self.unanswered = 0
+        self.unanswered = 0  # submits on their way to the disk
+        self._settled = trio.Event()
         account.binds.append(self)
 
     def started(self) -> None:
@@ -95,58 +95,85 @@ class EsmeLink(Link):
             if type(request) is SubmitSm:
                 while end < len(requests) and type(requests[end]) is SubmitSm:
                     end += 1
-                await self._submits(requests[at:end])  # type: ignore[arg-type]
+                submits = requests[at:end]
+                await self._submits(submits, submits)  # type: ignore[arg-type]
             elif type(request) is DataSm:
-                await self._data_sm(request)
+                submit = self.core.operations.submit_of_data_sm(request)
+                if submit is None:
+                    self.session.respond_error(request, Status.ESME_RMISSINGTLV)
+                else:
+                    await self._submits([submit], [request])
             else:
-                await self._operation(request)
+                await self.patiently(COMMIT_PATIENCE_S, partial(self._operation, request))
             at = end
 
     # -- submissions ------------------------------------------------------------------------------
 
-    async def _submits(self, submits: Sequence[SubmitSm]) -> None:
-        window = self.account.account.window
-        if len(submits) <= window:
-            await self._submit_batch(submits)
+    async def _submits(self, submits: Sequence[SubmitSm], requests: Sequence[Pdu]) -> None:
+        """As many as window and rate allow; for the rest reading stops a moment, then it gets RTHROTTLED.
+
+        `requests[i]` is what `submits[i]` came as, to be answered: itself, or a data_sm.
+        """
+        count = len(submits)
+        if count <= self._room() and not self.account.bucket.rate:
+            await self._accept(submits, requests)
             return
-        # More at once than the window allows: a bounded stop in reading, then RTHROTTLED.
-        deadline = self.clock.now() + ACCOUNT_PAUSE_S_MAX
-        for at in range(0, len(submits), window):
-            if self.clock.now() > deadline:
-                for submit in submits[at:]:
-                    self.session.respond_error(submit, Status.ESME_RTHROTTLED)
-                self.account.count_refused(Status.ESME_RTHROTTLED, len(submits) - at)
+        until = self.clock.now() + ACCOUNT_PAUSE_S_MAX
+        at = 0
+        while at < count:
+            granted = await self._granted(count - at, until)
+            if not granted:
+                for request in requests[at:]:
+                    self.session.respond_error(request, Status.ESME_RTHROTTLED)
+                self.account.count_refused(Reason.RATE_EXCEEDED, count - at)
+                self.flush()
                 return
-            await self._submit_batch(submits[at : at + window])
+            await self._accept(submits[at : at + granted], requests[at : at + granted])
+            at += granted
 
-    async def _submit_batch(self, submits: Sequence[SubmitSm]) -> None:
-        bucket = self.account.bucket
-        if bucket.rate:
-            wait_s = bucket.wait_s(len(submits), self.clock.now())
-            if wait_s:
-                await trio.sleep(min(wait_s, ACCOUNT_PAUSE_S_MAX))
-            granted = bucket.take(len(submits), self.clock.now())
-            if granted < len(submits):
-                for submit in submits[granted:]:
-                    self.session.respond_error(submit, Status.ESME_RTHROTTLED)
-                self.account.count_refused(Status.ESME_RTHROTTLED, len(submits) - granted)
-                submits = submits[:granted]
-                if not submits:
-                    return
-        if any(submit.replace_if_present_flag == 1 for submit in submits):
-            await self.core.operations.replace_if_present(self.account, submits)
-        numbers = [submit.sequence_number for submit in submits]
-        await self._accept(submits, numbers)
+    def _room(self) -> int:
+        return self.account.account.window - self.unanswered
 
-    async def _accept(self, submits: Sequence[SubmitSm], numbers: Sequence[int]) -> None:
+    async def _granted(self, wanted: int, until: float) -> int:
+        """How many of `wanted` may go in now; waits for one at least, but not longer than `until`."""
+        bucket, now = self.account.bucket, self.clock.now()
+        while self._room() <= 0 and now < until:
+            self._settled = trio.Event()
+            with trio.move_on_after(until - now):
+                await self._settled.wait()
+            now = self.clock.now()
+        wanted = min(wanted, self._room())
+        if wanted <= 0:
+            return 0
+        wait_s = min(bucket.wait_s(wanted, now), until - now)
+        if wait_s > 0:
+            await trio.sleep(wait_s)
+        return bucket.take(wanted, self.clock.now())
+
+    async def _accept(self, submits: Sequence[SubmitSm], requests: Sequence[Pdu]) -> None:
         """Through the door, into a round; answered when durable, in request order."""
-        core, account, session = self.core, self.account, self.session
+        if any(submit.replace_if_present_flag == 1 for submit in submits):
+            await self.patiently(COMMIT_PATIENCE_S, partial(self._replacing, submits, requests))
+            return
+        settled = self._take_in(submits, requests)
+        if settled is not None:
+            # The next batch collects while this one commits; when the disk is slow the reader goes on.
+            with trio.move_on_after(COMMIT_PATIENCE_S):
+                await settled.wait()
+
+    async def _replacing(self, submits: Sequence[SubmitSm], requests: Sequence[Pdu]) -> None:
+        await self.core.operations.replace_if_present(self.account, submits)
+        settled = self._take_in(submits, requests)
+        if settled is not None:
+            await settled.wait()
+
+    def _take_in(self, submits: Sequence[SubmitSm], requests: Sequence[Pdu]) -> trio.Event | None:
+        """Judge and submit a batch. None when it is answered already, as nothing of it was taken."""
+        core, account = self.core, self.account
         refusal = core.refusal_now()
         if refusal:
-            for submit in submits:
-                session.respond_error(submit, smpp_status(refusal))
-            account.count_refused(refusal, len(submits))
-            return
+            self._answer(requests, [-refusal] * len(requests))
+            return None
         changes = Changes()
         judged = core.generation
         results = core.intake.accept_batch(account, submits, self.clock.wall_ms(), changes)
@@ -155,64 +182,49 @@ class EsmeLink(Link):
             # Rates count parts; a long message pays for its further ones after the fact.
             account.bucket.take(further, self.clock.now())
         if not changes.parts:
-            self._answer(submits, numbers, results)
-            return
+            self._answer(requests, results)
+            return None
         self.unanswered += len(submits)
 
-        def durable(applied: Applied) -> None:
+        def settled() -> None:
             self.unanswered -= len(submits)
-            self._answer(submits, numbers, results)
-            self.flush()
+            self._settled.set()
+
+        def durable(applied: Applied) -> None:
+            settled()
+            self._answer(requests, results)
             core.offer(changes.parts, judged=judged)
 
         def refused() -> None:
-            self.unanswered -= len(submits)
+            settled()
             core.intake.give_back(changes)
-            for submit in submits:
-                session.respond_error(submit, Status.ESME_RMSGQFUL)
-            self.flush()
+            self._answer(requests, [-Reason.DISK_FULL if result > 0 else result for result in results])
 
-        ticket = core.committer.submit(changes, durable, refused)
-        await self._wait_for(ticket.settled)
+        return core.committer.submit(changes, durable, refused).settled
 
-    async def _wait_for(self, settled: trio.Event) -> None:
-        """Let the next batch collect while this one commits; read on when the disk is slow."""
-        if self.unanswered > self.account.account.window * UNANSWERED_FACTOR:
-            await settled.wait()
-            return
-        with trio.move_on_after(COMMIT_PATIENCE_S):
-            await settled.wait()
-
-    def _answer(self, submits: Sequence[SubmitSm], numbers: Sequence[int], results: Sequence[int]) -> None:
+    def _answer(self, requests: Sequence[Pdu], results: Sequence[int]) -> None:
+        """Message ids, or reasons as negative numbers, to the customer; counted even if it is gone."""
         session, account = self.session, self.account
-        if session.state not in (BindState.BOUND_TX, BindState.BOUND_TRX):
-            return
-        if min(results) > 0:
-            session.respond_submits(numbers, shown_ids(results, session.peer_version))
+        bound = session.state in (BindState.BOUND_TX, BindState.BOUND_TRX)
+        version = session.peer_version
+        if min(results) > 0 and type(requests[0]) is SubmitSm:
             account.accepted += len(results)
+            if bound:
+                numbers = [request.sequence_number for request in requests]
+                session.respond_submits(numbers, shown_ids(results, version))
+                self.flush()
             return
-        for submit, result in zip(submits, results, strict=True):
+        for request, result in zip(requests, results, strict=True):
             if result > 0:
-                session.respond(submit, SubmitSmResp(message_id=shown_id(result, session.peer_version)))
                 account.accepted += 1
+                if bound:
+                    response = DataSmResp if type(request) is DataSm else SubmitSmResp
+                    session.respond(request, response(message_id=shown_id(result, version)))
             else:
-                session.respond_error(submit, smpp_status(-result))
                 account.count_refused(-result)
-
-    async def _data_sm(self, request: DataSm) -> None:
-        """data_sm is a submit whose text lies in message_payload; its response is its own."""
-        submit = self.core.operations.submit_of_data_sm(request)
-        if submit is None:
-            self.session.respond_error(request, Status.ESME_RMISSINGTLV)
-            return
-        result = await self.core.submit_one(self.account, submit)
-        if result > 0:
-            message_id = shown_id(result, self.session.peer_version)
-            self.session.respond(request, DataSmResp(message_id=message_id))
-            self.account.accepted += 1
-        else:
-            self.session.respond_error(request, smpp_status(-result))
-            self.account.count_refused(-result)
+                if bound:
+                    session.respond_error(request, smpp_status(-result))
+        self.flush()
 
     async def _operation(self, request: Pdu) -> None:
         operations = self.core.operations
@@ -231,6 +243,7 @@ class EsmeLink(Link):
             self.session.respond_error(request, response)
         else:
             self.session.respond(request, response)
+        self.flush()
 
     # -- receipts and inbound messages ------------------------------------------------------------
 
@@ -238,7 +251,7 @@ class EsmeLink(Link):
         """Send as many waiting events as the window takes."""
         outbox, session = self.account.outbox, self.session
         free = session.window_free
-        if free <= 0 or not self.can_receive:
+        if free <= 0 or not self.can_receive or self.leaving:
             return
         events = outbox.take(free)
         if not events:

@@ -13,24 +13,28 @@ class BindGuard:
 
     def __init__(self, failures_max: int, ban_s: float) -> None:
         self._failures_max = failures_max
-        self._ban_s = ban_s
+        self.ban_s = ban_s
         self._failures: dict[str, deque[float]] = {}
         self._banned_until: dict[str, float] = {}
         self._garbage: dict[str, float] = {}
 
-    def failed(self, address: str, now: float) -> None:
-        if not self._ban_s:
-            return
+    def failed(self, address: str, now: float) -> bool:
+        """Count one failure; True when it was the one that bans."""
+        if not self.ban_s:
+            return False
         times = self._failures.pop(address, None) or deque()
         self._failures[address] = times
         times.append(now)
-        while times and now - times[0] > self._ban_s:
+        while times and now - times[0] > self.ban_s:
             times.popleft()
-        if len(times) >= self._failures_max:
-            self._banned_until[address] = now + self._ban_s
+        banned = len(times) >= self._failures_max
+        if banned:
+            self._banned_until.pop(address, None)
+            self._banned_until[address] = now + self.ban_s
             del self._failures[address]
         _bound(self._failures)
         _bound(self._banned_until)
+        return banned
 
     def is_banned(self, address: str, now: float) -> bool:
         until = self._banned_until.get(address)

@@ -5,28 +5,32 @@ link, for nobody can know how much of it arrived. Whatever way a link ends, `ses
 unanswered request, and the subclass puts it where it belongs.
 """
 
+import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 import structlog
 import trio
-import trio.lowlevel
 
 from gateway.ports import Clock
 from gateway.smpp.session import Session
 from gateway.smpp.session_values import Received
+from store.port import StoreFailed
 
 log = structlog.get_logger("link")
 
 READ_OCTETS = 65_536  # about 350 submit_sm; larger reads only move work from one pass to the next
+WRITE_OCTETS = 262_144  # one write's worth: a slow peer must take this much within the write timeout
 GOODBYE_S = 2.0  # time for the last answers and the unbind when a link is being ended
+ENQUIRE_ANSWER_S = 10.0  # for a sign of life after an enquire_link; asked twice
+POLL_S = 0.02
 
 
 class LinkLimits(msgspec.Struct, frozen=True):
     write_timeout_s: float = 30.0
-    output_octets_max: int = 4 * 1024 * 1024  # a peer that does not read while we answer
+    output_octets_max: int = 4 * 1024 * 1024  # unwritten at once; then we do not read what asks for more
 
 
 class Clocked(Protocol):
@@ -49,10 +53,16 @@ class Link(ABC):
         self.clock = clock
         self.limits = limits
         self.peer = peer
-        self._leaving = False
         self.closing: str | None = None
+        self.leaving = False  # begins nothing new: what is outstanding may end, then it unbinds
+        self._timed_out = False
+        self._broken = False
+        self._writing = False
+        self._written = trio.Event()
+        self._over = trio.Event()
         self._writable = trio.Event()
         self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
         self._ended = False
 
     # -- for subclasses ---------------------------------------------------------------------------
@@ -83,6 +93,7 @@ class Link(ABC):
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
                     nursery.start_soon(self._write_loop)
                     self.started()
                     if received is not None:
@@ -100,15 +111,17 @@ class Link(ABC):
             try:
                 data = await receive_some(READ_OCTETS)
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                self.closing = f"the connection broke ({type(error).__name__})"
+                self._broken = True
+                self.closing = self.closing or f"the connection broke: {reason_of(error)}"
                 return
             if not data:
-                self.closing = "the peer closed the connection"
+                self.closing = self.closing or "the peer closed the connection"
                 return
             await self._see(session.receive(bytes(data), clock.now()))
-            if len(session.out) > self.limits.output_octets_max:
-                self.closing = "the peer does not read what it asked for"
-                return
+            while len(session.out) > self.limits.output_octets_max:
+                # It reads slower than it asks. The write timeout ends one that does not read at all.
+                self._written = trio.Event()
+                await self._written.wait()
 
     async def _see(self, received: Received) -> None:
         if received.requests or received.answers or received.late:
@@ -124,23 +137,29 @@ class Link(ABC):
             await self._writable.wait()
             self._writable = trio.Event()
             while session.out:
-                with trio.move_on_after(limits.write_timeout_s) as scope:
-                    try:
-                        await self.stream.send_all(session.take_output())
-                    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                        self.end(f"the connection broke while writing ({type(error).__name__})")
+                self._writing = True
+                output = session.take_output()
+                for at in range(0, len(output), WRITE_OCTETS):
+                    with trio.move_on_after(limits.write_timeout_s) as scope:
+                        try:
+                            await self.stream.send_all(output[at : at + WRITE_OCTETS])
+                        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                            self._broken = True
+                            self.end(f"the connection broke while writing: {reason_of(error)}")
+                            return
+                    if scope.cancelled_caught:
+                        self.end(f"the peer did not read for {limits.write_timeout_s:g} s")
                         return
-                if scope.cancelled_caught:
-                    self.end(f"the peer took no octet for {limits.write_timeout_s:g} s")
-                    return
+                self._writing = False
+                self._written.set()
 
     async def _last_words(self) -> None:
-        """Give the writer a moment for what is already in the output."""
+        """Give what is in hand, and the writer, a moment; nobody hears answers on a broken link."""
+        session = self.session
         with trio.move_on_after(GOODBYE_S):
-            while self.session.out:
+            while not self._broken and (session.requests_in_hand or session.out or self._writing):
                 self._writable.set()
-                await trio.sleep(0.005)
-            await trio.lowlevel.checkpoint()
+                await trio.sleep(POLL_S)
 
     # -- for everybody ----------------------------------------------------------------------------
 
@@ -156,19 +175,40 @@ class Link(ABC):
         self._scope.cancel()
 
     async def leave(self, wait_s: float) -> None:
-        """End politely: let outstanding answers come, unbind, wait for the answer to that; bounded."""
+        """End politely: begin nothing, let outstanding answers come, unbind, wait for its answer; bounded."""
+        self.leaving = True
         await self._wait_until(lambda: not self.session.window_used, wait_s)
         self.session.unbind(self.clock.now())
         self.flush()
-        await self._wait_until(lambda: self.session.closing is not None, GOODBYE_S)
-        await self._wait_until(lambda: not self.session.out, GOODBYE_S)
-        self.end("the gateway unbound")
+        await self._wait_until(lambda: False, GOODBYE_S)
+        if self.closing is None:
+            self.end("the peer did not answer our unbind")
+        with trio.move_on_after(GOODBYE_S):
+            await self._over.wait()
+
+    async def patiently(self, patience_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Wait for `work` for a while only: then the reader goes on, and it ends beside the reader."""
+        assert self._nursery is not None
+        done = trio.Event()
+
+        async def run() -> None:
+            await work()
+            done.set()
+
+        self._nursery.start_soon(run)
+        with trio.move_on_after(patience_s):
+            await done.wait()
 
     async def _wait_until(self, condition: Callable[[], bool], at_most_s: float) -> None:
-        """Look twenty times a second: what ends a link is said by many, and nobody else waits for it."""
+        """Until `condition`, or the link ends. It looks often: what ends a link is said by many."""
         deadline = self.clock.now() + at_most_s
         while not condition() and self.closing is None and self.clock.now() < deadline:  # noqa: ASYNC110
-            await trio.sleep(0.05)
+            await trio.sleep(POLL_S)
+
+    @property
+    def next_tick_at(self) -> float:
+        """When `tick` has work; asked anew each time: what is received or sent may bring it nearer."""
+        return self.session.next_tick_at()
 
     def tick(self, now: float) -> None:
         """Timers of the session; called by the daemon's ticker when `next_tick_at` has come."""
@@ -176,23 +216,42 @@ class Link(ABC):
         if tick.expired:
             self.expired(tick.expired)
         self.flush()
-        if tick.closing:
-            self.closing = self.closing or tick.closing
-            if self._leaving or not self.session.out:
+        if tick.closing and (self.closing is None or self._timed_out):
+            if self._timed_out or not (self.session.out or self._writing):
                 self.end(tick.closing)
             # What was queued with the end (an unbind_resp, say) has until the next tick to be written.
-            self._leaving = True
-
-    @property
-    def next_tick_at(self) -> float:
-        """When `tick` has work; asked anew each time, for whatever is received or sent may bring it nearer."""
-        return self.session.next_tick_at()
+            self.closing = self.closing or tick.closing
+            self._timed_out = True
 
     def _finish(self) -> None:
         if self._ended:
             return
         self._ended = True
-        self.ended(self.session.close())
+        try:
+            self.ended(self.session.close())
+        finally:
+            self._over.set()
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong underneath, in the system's own words."""
+    while True:
+        cause = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if cause is None:
+            break
+        error = cause
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate was refused: {error.verify_message}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def reraise_store_failure(error: BaseException) -> None:
+    """Let a failing disk end the daemon, wherever it was noticed (P10); all else is contained in its link."""
+    if isinstance(error, StoreFailed):
+        raise error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            reraise_store_failure(inner)
 
 
 class Ticker:

@@ -1,8 +1,8 @@
-"""The SMPP listeners: who may connect, who may bind, and what a refused stranger costs (as little as possible).
+"""The SMPP listeners: who may connect, who may bind, and what a refused stranger costs: little.
 
 A connection is nobody until its first PDU. A bind makes it a customer, or a carrier that connects in; an
-outbind makes it a carrier that asks us to bind on this very connection. Each connection is contained: whatever
-goes wrong in one ends that one.
+outbind makes it a carrier that asks us to bind on this very connection. Each connection is contained:
+whatever goes wrong in one ends that one.
 """
 
 import hmac
@@ -16,9 +16,10 @@ import trio
 from gateway.accounts import AccountState, in_networks, parse_networks
 from gateway.carriers import CarrierState
 from gateway.links.carrier import CarrierLink
+from gateway.links.dialer import connects_differently
 from gateway.links.esme import EsmeLink
 from gateway.links.guard import BindGuard, fingerprint
-from gateway.links.link import Link, LinkLimits, Ticker
+from gateway.links.link import ENQUIRE_ANSWER_S, Link, LinkLimits, Ticker, reason_of, reraise_store_failure
 from gateway.settings import Config
 from gateway.smpp.constants import CommandId, Status
 from gateway.smpp.pdu import (
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("server")
 
 Bind = BindReceiver | BindTransmitter | BindTransceiver
-HEADER_OCTETS = 16
 HANDSHAKE_S = 10.0
+LEAVE_S = 1.0  # for answers that are outstanding when somebody is unbound because of new settings
 HASHING_THREADS = 2  # argon2 takes some 20 ms of a core; a storm of binds must not take both
 
 
@@ -73,7 +74,8 @@ class SmppServer:
         async def contained(stream: trio.abc.Stream) -> None:
             try:
                 await self._connection(stream, tls)
-            except Exception:
+            except Exception as error:
+                reraise_store_failure(error)
                 log.exception("a connection failed; the others go on")
             finally:
                 await trio.aclose_forcefully(stream)
@@ -149,7 +151,7 @@ class SmppServer:
                 if link is not None:
                     break
                 if received.closing or session.closing:
-                    if not self._guard.seen_garbage(address, now):
+                    if not binds and not self._guard.seen_garbage(address, now):
                         log.info("connection ended before a bind", peer=peer, because=session.closing)
                     return
         if link is None:
@@ -167,16 +169,17 @@ class SmppServer:
             jitter=self._random.random(),
         )
 
-    def session_limits(self, *, window_out: int = 0) -> SessionLimits:
+    def session_limits(self) -> SessionLimits:
         smpp, limits = self._config.smpp, self._config.limits
         return SessionLimits(
             octets_max=limits.pdu_octets_max,
             octets_max_unbound=limits.unbound_octets_max,
-            window_out_max=window_out or self._config.receipts.window,
+            window_out_max=self._config.receipts.window,
             window_in_max=0,  # the link bounds it: a pause first, RTHROTTLED after
             session_init_s=smpp.session_init_s,
             partial_pdu_s=smpp.partial_pdu_s,
             enquire_link_s=smpp.enquire_link_s,
+            enquire_answer_s=min(smpp.response_timeout_s, ENQUIRE_ANSWER_S),
             response_s=smpp.response_timeout_s,
             inactivity_s=smpp.inactivity_s,
         )
@@ -216,11 +219,11 @@ class SmppServer:
         limits = self.link_limits()
         link: Link
         if carrier is not None:
+            session.adopt(self._dialer.session_limits(carrier.carrier))
             received = session.accept_bind(request, self._our_id(), now, peer_is_mc=True)
-            session.window_max = carrier.carrier.window
             link = CarrierLink(
                 self._core, carrier, stream, session, self._core.clock, limits,
-                peer=peer, number=self._numbers,
+                peer=peer, number=self._numbers, bound_as=carrier.carrier,
                 transmits=session.state in (BindState.BOUND_RX, BindState.BOUND_TRX),
             )  # fmt: skip
         else:
@@ -236,11 +239,18 @@ class SmppServer:
     async def _refuse(
         self, session: Session, request: Pdu, status: int, why: str, peer: str, address: str
     ) -> None:
-        """Late, alike for every cause, and counted towards a ban."""
-        self._guard.failed(address, self._core.clock.now())
-        log.warning("bind refused", peer=peer, system_id=request.system_id.decode("latin-1"), because=why)  # type: ignore[attr-defined]
+        """Late, alike for every cause that a guess could learn from, and counted towards a ban."""
+        system_id = request.system_id.decode("latin-1")  # type: ignore[attr-defined]
+        log.warning("bind refused", peer=peer, system_id=system_id, because=why)
+        if status == Status.ESME_RBINDFAIL:
+            self._failed(address)
         await trio.sleep(self._config.smpp.bind_failure_delay_s)
         session.refuse_bind(request, status)
+
+    def _failed(self, address: str) -> None:
+        """Somebody guessed wrong: counted, and banned when it is too often."""
+        if self._guard.failed(address, self._core.clock.now()):
+            log.error("address banned: too many refused binds", address=address, for_s=self._guard.ban_s)
 
     async def _account_may_bind(
         self, account: AccountState, request: Bind, address: str, certificate: str
@@ -281,6 +291,8 @@ class SmppServer:
 
     def _carrier_may_bind(self, carrier: CarrierState, request: Bind, address: str) -> tuple[int, str]:
         refused = Status.ESME_RBINDFAIL
+        if not carrier.active:
+            return refused, "the carrier is paused"
         if not admits(carrier.carrier.allow, address):
             return refused, "address not in the carrier's allow list"
         if not hmac.compare_digest(carrier.carrier.password.encode(), request.password):
@@ -303,15 +315,16 @@ class SmppServer:
             settings = carrier.carrier
             if (
                 settings.mode == "outbind"
+                and carrier.active
                 and settings.system_id.encode() == request.system_id
                 and hmac.compare_digest(settings.password.encode(), request.password)
                 and admits(settings.allow, address)
             ):
                 counted.no_longer_unbound()
-                bound = await self._dialer.bind(carrier, stream, session, peer)
-                return bound or (None, Received(closing="the carrier refused our bind"))
-        self._guard.failed(address, self._core.clock.now())
+                session.adopt(self._dialer.session_limits(settings))
+                return await self._dialer.answer_outbind(carrier, stream, session, peer)
         log.warning("outbind refused", peer=peer, system_id=request.system_id.decode("latin-1"))
+        self._failed(address)
         session.close()
         return None, Received(closing="bad outbind")
 
@@ -327,13 +340,22 @@ class SmppServer:
             self.links.discard(link)
             log.info("unbound", link=repr(link), because=link.closing)
 
-    async def drop_inactive(self) -> None:
-        """Unbind accounts that may no longer be here: disabled, deleted, or gone from the directory."""
+    def drop_unwanted(self, nursery: trio.Nursery) -> None:
+        """Unbind accounts and carriers that may no longer be here: disabled, paused, changed, or gone."""
         for link in list(self.links):
-            if isinstance(link, EsmeLink) and (
-                link.account.id not in self._core.accounts or not link.account.active
-            ):
-                await link.leave(0.0)
+            if not link.leaving and not self._may_stay(link):
+                nursery.start_soon(link.leave, LEAVE_S)
+
+    def _may_stay(self, link: Link) -> bool:
+        if isinstance(link, EsmeLink):
+            return link.account.id in self._core.accounts and link.account.active
+        assert isinstance(link, CarrierLink)
+        carrier = self._core.directory.carriers.get(link.carrier.id)
+        return (
+            carrier is not None
+            and carrier.state == "active"
+            and not connects_differently(link.bound_as, carrier)
+        )
 
     def link_limits(self) -> LinkLimits:
         return LinkLimits(self._config.smpp.write_timeout_s, self._config.limits.output_octets_max)
@@ -369,7 +391,7 @@ async def _handshake(stream: trio.SSLStream[trio.abc.Stream], peer: str) -> str 
         try:
             await stream.do_handshake()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            log.info("no TLS handshake", peer=peer, because=str(error.__cause__ or error))
+            log.info("no TLS handshake", peer=peer, because=reason_of(error))
             return None
         return fingerprint(stream.getpeercert(binary_form=True))
     log.info("no TLS handshake", peer=peer, because=f"not finished within {HANDSHAKE_S:g} s")

@@ -102,6 +102,15 @@ class SessionCore:
         self._we_may: dict[int, type[Pdu]] = {}
         self._permit()
 
+    def adopt(self, limits: SessionLimits) -> None:
+        """Take other limits: for an owner who learns from the first PDU who the peer is.
+
+        To be called before the session is bound; timers that run already keep their time.
+        """
+        self.limits = limits
+        self._timers.adopt(limits)
+        self._window.adopt(limits.window_out_max, limits.response_s)
+
     # What it is
 
     @property

@@ -59,6 +59,7 @@ class Timers:
         "_enquired_at",
         "_inactive_at",
         "_init_at",
+        "_jitter",
         "_limits",
         "_misses",
         "_partial_at",
@@ -67,8 +68,8 @@ class Timers:
     )
 
     def __init__(self, limits: SessionLimits, *, now: float, jitter: float = 0.0) -> None:
-        self._limits = limits
-        self._enquire_s = limits.enquire_link_s * (1 - jitter / 2)
+        self._jitter = jitter
+        self.adopt(limits)
         self._init_at = inf
         self._enquire_at = inf
         self._enquired_at = -inf
@@ -79,6 +80,11 @@ class Timers:
         self._misses = 0
         self.round_trip_s: float | None = None
         self.await_bind(now)
+
+    def adopt(self, limits: SessionLimits) -> None:
+        """Take other intervals; timers that run keep their time."""
+        self._limits = limits
+        self._enquire_s = limits.enquire_link_s * (1 - self._jitter / 2)
 
     @property
     def suspect(self) -> bool:

@@ -50,16 +50,20 @@ class Window:
     def __init__(
         self, slots_max: int, response_s: float, *, late_s: float, late_slots_max: int, first: int = 1
     ) -> None:
-        self.slots_max = slots_max
+        self.adopt(slots_max, response_s)
         self.used_max = 0
         self.pending: dict[int, Slot] = {}
         self.late: dict[int, Slot] = {}
-        self._response_s = response_s if response_s > 0 else inf
         self._late_s = late_s
         self._late_slots_max = late_slots_max
         self._next = first
         self._wrapped = False
         self._next_expiry = inf
+
+    def adopt(self, slots_max: int, response_s: float) -> None:
+        """Other bounds, for what is sent from now on."""
+        self.slots_max = slots_max
+        self._response_s = response_s if response_s > 0 else inf
 
     @property
     def used(self) -> int:

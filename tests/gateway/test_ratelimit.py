@@ -144,7 +144,14 @@ def test_ten_refusals_in_a_row_halve_the_rate() -> None:
     assert [adaptive.refused(START) for _ in range(10)] == [False] * 9 + [True]
     assert adaptive.factor == 0.5
     assert adaptive.paused_until == START + Adaptive.PAUSE_S
-    assert [adaptive.refused(START) for _ in range(10)][-1] and adaptive.factor == 0.25
+    assert [adaptive.refused(START + 1) for _ in range(10)][-1] and adaptive.factor == 0.25
+
+
+def test_what_was_sent_before_a_cut_does_not_cut_again() -> None:
+    adaptive = Adaptive()
+    assert sum(adaptive.refused(START + n / 1000) for n in range(500)) == 1
+    assert adaptive.factor == 0.5
+    assert adaptive.paused_until == START + 0.499 + Adaptive.PAUSE_S
 
 
 def test_an_answer_of_another_kind_breaks_the_row() -> None:
@@ -158,8 +165,8 @@ def test_an_answer_of_another_kind_breaks_the_row() -> None:
 
 def test_the_rate_never_falls_to_nothing() -> None:
     adaptive = Adaptive()
-    for _ in range(1000):
-        adaptive.refused(START)
+    for n in range(1000):
+        adaptive.refused(START + n)
     assert adaptive.factor == Adaptive.FACTOR_MIN > 0
 
 
