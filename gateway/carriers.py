@@ -12,9 +12,10 @@ import msgspec
 
 from gateway.correlation import Correlation
 from gateway.dress import Dresser
-from gateway.outbound import OutboundQueue
+from gateway.outbound import OutboundQueue, same_message
 from gateway.ports import Clock
 from gateway.ratelimit import Adaptive, Pacer
+from gateway.smpp.encode import LocalProtocolError
 from gateway.smpp.message_ids import HabitLearner
 from gateway.smpp.session import Session
 from store.directory import Carrier
@@ -58,6 +59,7 @@ class CarrierState:
         queue_parts_max: int,
         correlation_entries_max: int,
         on_expired: Callable[[list[Part]], None],
+        on_unsendable: Callable[[list[Part]], None],
         on_claim: Callable[["CarrierState", list[Part]], None],
     ) -> None:
         self.id = carrier.id
@@ -69,7 +71,9 @@ class CarrierState:
         self.binds: list[TransmitterBind] = []
         self.tries: dict[int, int] = {}  # attempts so far of parts that had more than none
         self.claimed: deque[Part] = deque()  # hold and fail carriers: claim is durable, may be sent
+        self._claiming = 0  # parts that are on their way to `claimed`
         self._on_expired = on_expired
+        self._on_unsendable = on_unsendable
         self._on_claim = on_claim
         self.wake: Callable[[float], None] = lambda at: None  # asks for a pump at a time
         self.sent = 0
@@ -118,7 +122,9 @@ class CarrierState:
         """The carrier said RTHROTTLED or RMSGQFUL."""
         self.throttled += 1
         if self.adaptive.factor >= 1.0:
-            self._measured_rate = max(rate_now, 1.0)
+            # In its first second a carrier's rate is not measured yet, but so many it did take.
+            this_second = self.accepted - self._measured_accepted
+            self._measured_rate = max(rate_now, this_second, 1.0)
         if self.adaptive.refused(now):
             self._set_pace()
 
@@ -185,30 +191,54 @@ class CarrierState:
     def _take(self, bind: TransmitterBind, count: int) -> list[Part]:
         """Up to `count` parts that are alive. What is left of a message stays with the bind that began it."""
         carried = bind.carried
-        parts = [carried.popleft() for _ in range(min(count, len(carried)))]
-        if len(parts) < count:
-            parts += self._fresh(count - len(parts))
-            if len(parts) > count:
-                carried.extend(parts[count:])
-                del parts[count:]
+        parts: list[Part] = []
+        if carried:
+            alive = self._alive(list(carried))
+            parts = alive[:count]
+            carried.clear()
+            carried.extend(alive[count:])
+        while len(parts) < count:
+            fresh = self._fresh(count - len(parts))
+            alive = self._alive(fresh)
+            parts += alive
+            if len(alive) == len(fresh):
+                break  # there are no more; what expired must not use up the grant
+        if len(parts) > count:
+            carried.extend(parts[count:])
+            del parts[count:]
         return parts
 
     def _fresh(self, count: int) -> list[Part]:
-        if self.carrier.on_unknown != "resend":
-            # At-most-once carriers: a part is recorded as claimed before its PDU is written (P3).
-            claimed = self.claimed
-            if len(claimed) < count and self.queue.length:
-                wanted = self._alive(self.queue.take(count - len(claimed)))
-                if wanted:
-                    self._on_claim(self, wanted)
-            return [claimed.popleft() for _ in range(min(count, len(claimed)))]
-        return self._alive(self.queue.take(count))
+        """The next parts, `count` and the rest of the last message."""
+        if self.carrier.on_unknown == "resend" and not self.claimed:
+            return self.queue.take(count)
+        # At-most-once carriers: a part is recorded as claimed before its PDU is written (P3).
+        claimed = self.claimed
+        if self.carrier.on_unknown != "resend" and self.queue.length:
+            windows = sum(bind.window_free for bind in self.binds if bind.can_send)
+            room = min(count, windows - self._claiming) - len(claimed)
+            wanted = self._alive(self.queue.take(room)) if room > 0 else []
+            if wanted:
+                self._claiming += len(wanted)
+                self._on_claim(self, wanted)
+        parts = [claimed.popleft() for _ in range(min(count, len(claimed)))]
+        while claimed and same_message(parts[-1], claimed[0]):
+            parts.append(claimed.popleft())
+        return parts
+
+    def claim_is_durable(self, parts: list[Part]) -> None:
+        """What `on_claim` was given is on disk as claimed: it may be sent."""
+        self._claiming -= len(parts)
+        self.claimed.extend(parts)
+        self.pump()
 
     def _alive(self, parts: list[Part]) -> list[Part]:
         now_ms = self._clock.wall_ms()
         expired = [part for part in parts if part.expires_at <= now_ms]
         if not expired:
             return parts
+        for part in expired:
+            self.tries.pop(part.id, None)
         self._on_expired(expired)
         gone = {part.id for part in expired}
         return [part for part in parts if part.id not in gone]
@@ -230,14 +260,23 @@ class CarrierState:
                     flights.append(Flight(part, 1, now_ms, None))
                     bodies.append(body)
         else:
+            unsendable: list[Part] = []
             for part in parts:
-                dressed = dresser.dress(part, now_ms)
+                try:
+                    dressed = dresser.dress(part, now_ms)
+                except LocalProtocolError:
+                    unsendable.append(part)  # what this carrier's settings make of it is no submit_sm
+                    continue
                 n = tries.get(part.id, 0) + 1
                 flights.append(Flight(part, n, now_ms, None if dressed == part.body else dressed))
                 bodies.append(dressed)
+            if unsendable:
+                self._on_unsendable(unsendable)
+        if not flights:
+            return
         bind.send_flights(flights, bodies, now)
-        self.pacer.sent(len(parts), now)
-        self.sent += len(parts)
+        self.pacer.sent(len(flights), now)
+        self.sent += len(flights)
 
     def put_back(self, parts: list[Part]) -> None:
         """Parts whose turn comes again: to the front, in their order."""

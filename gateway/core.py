@@ -107,6 +107,7 @@ class Core:
                     queue_parts_max=limits.queue_parts_max,
                     correlation_entries_max=limits.correlation_entries_max,
                     on_expired=self.expire,
+                    on_unsendable=self.fail,
                     on_claim=self.claim,
                 )
             else:
@@ -229,6 +230,10 @@ class Core:
         """Queued parts whose validity is over: EXPIRED, and a receipt if one was asked for."""
         self.end(parts, State.EXPIRED, Reason.EXPIRED_IN_QUEUE, sent=False)
 
+    def fail(self, parts: list[Part]) -> None:
+        """Parts of which a carrier's settings make no submit_sm."""
+        self.end(parts, State.FAILED, Reason.BAD_FIELD, sent=False)
+
     def end(self, parts: Iterable[Part], state: State, reason: int, *, sent: bool) -> None:
         changes = Changes()
         events = self.outcomes.end(parts, state, reason, changes, sent=sent)
@@ -239,8 +244,7 @@ class Core:
         changes = Changes(moved=[(part.id, State.CLAIMED, carrier.id) for part in parts])
 
         def durable(_: object) -> None:
-            carrier.claimed.extend(parts)
-            carrier.pump()
+            carrier.claim_is_durable(parts)
 
         self.committer.submit(changes, durable)
 

@@ -210,7 +210,7 @@ class OutboundQueue:
                 taken.append(parts.popleft())
             last = taken[-1]
             end_at = len(taken) + MESSAGE_PARTS_MAX - 1
-            while parts and len(taken) < end_at and _same_message(last, parts[0]):
+            while parts and len(taken) < end_at and same_message(last, parts[0]):
                 last = parts.popleft()
                 taken.append(last)
             self.length -= len(taken) - before
@@ -255,7 +255,7 @@ _id = attrgetter("id")
 _FIXED_OCTETS = 11
 
 
-def _same_message(last: Part, following: Part) -> bool:
+def same_message(last: Part, following: Part) -> bool:
     """Whether `following` must go over the same bind right behind `last`."""
     if following.part_no > 1:
         return following.id == last.id + 1

@@ -170,6 +170,7 @@ class World:
         self.balance = self.quota.balances[user.id]
         self.account = AccountState(account, self.directory, self.clock.now(), events_max=1000)
         self.ended: list[Part] = []
+        self.unsendable: list[Part] = []
         self.claims: list[list[Part]] = []
         self.wakes: list[float] = []
         self.carriers = {row.id: self.carrier_state(row, queue_parts_max) for row in carrier_rows}
@@ -196,6 +197,7 @@ class World:
             queue_parts_max=queue_parts_max,
             correlation_entries_max=1000,
             on_expired=self.ended.extend,
+            on_unsendable=self.unsendable.extend,
             on_claim=lambda state, parts: self.claims.append(parts),
         )
         state.wake = self.wakes.append
