@@ -27,9 +27,15 @@ class TokenBucket:
         if not self.rate:
             return wanted
         self._refill(now)
-        granted = min(wanted, int(self._level))
+        granted = min(wanted, max(0, int(self._level)))
         self._level -= granted
         return granted
+
+    def owe(self, count: int, now: float) -> None:
+        """Take `count` that cannot be refused any more; what is missing is paid before the next passes."""
+        if self.rate:
+            self._refill(now)
+            self._level -= count
 
     def give_back(self, count: int) -> None:
         self._level = min(self.burst, self._level + count)

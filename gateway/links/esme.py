@@ -178,9 +178,9 @@ class EsmeLink(Link):
         judged = core.generation
         results = core.intake.accept_batch(account, submits, self.clock.wall_ms(), changes)
         further = len(changes.parts) - len(submits)
-        if further > 0 and account.bucket.rate:
+        if further > 0:
             # Rates count parts; a long message pays for its further ones after the fact.
-            account.bucket.take(further, self.clock.now())
+            account.bucket.owe(further, self.clock.now())
         if not changes.parts:
             self._answer(requests, results)
             return None

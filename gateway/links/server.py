@@ -21,7 +21,7 @@ from gateway.links.esme import EsmeLink
 from gateway.links.guard import BindGuard, fingerprint
 from gateway.links.link import ENQUIRE_ANSWER_S, Link, LinkLimits, Ticker, reason_of, reraise_store_failure
 from gateway.settings import Config
-from gateway.smpp.constants import CommandId, Status
+from gateway.smpp.constants import HEADER_OCTETS, CommandId, Status
 from gateway.smpp.pdu import (
     BindReceiver,
     BindTransceiver,
@@ -136,7 +136,7 @@ class SmppServer:
                 now = self._core.clock.now()
                 if session is None:
                     begun += data
-                    if len(begun) < 8 and begun[:1] in (b"\0", b""):
+                    if not self._can_tell(begun):
                         continue
                     session, data = self._session_for(begun), begun
                 received = session.receive(bytes(data), now)
@@ -158,6 +158,13 @@ class SmppServer:
             log.info("no bind in time", peer=peer, after_s=self._config.smpp.session_init_s)
             return
         await self._run(link, received)
+
+    def _can_tell(self, begun: bytes) -> bool:
+        """Whether these first octets say who calls: a command, or a length that no PDU of a stranger has."""
+        if len(begun) < 4:
+            return False
+        length = int.from_bytes(begun[:4], "big")
+        return len(begun) >= 8 or not HEADER_OCTETS <= length <= self._config.limits.unbound_octets_max
 
     def _session_for(self, begun: bytes) -> Session:
         """An outbind makes us the ESME of the session, everything else its message centre."""

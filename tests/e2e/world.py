@@ -8,8 +8,9 @@ Whatever a test did, at its end the daemon drains and the store is proved: no co
 quota in memory equal to a recount from the rows.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from gateway.sim.behaviour import Behaviour
 from gateway.sim.carrier import SimCarrier
 from gateway.sim.esme import SimEsme
 from gateway.sim.esme_options import EsmeOptions
-from store.model import State
-from store.port import MessageLife
+from store.model import Changes, State
+from store.port import Applied, MessageLife
 
 PASSWORD = "secret"
 UPSTREAM = {"system_id": "sluice", "password": "upstream"}
@@ -228,3 +229,22 @@ async def world(
             await here.drain()
         await here.prove()
         nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def blocked_store(gateway: World) -> Iterator[None]:
+    """A disk that does not answer: every round waits in the writer thread until the end of the block."""
+    store = gateway.core.ports.store.store  # type: ignore[attr-defined]
+    go, apply = threading.Event(), store.apply
+
+    def waiting(changes: Changes) -> Applied:
+        go.wait(PATIENCE_S)
+        applied: Applied = apply(changes)
+        return applied
+
+    store.apply = waiting
+    try:
+        yield
+    finally:
+        store.apply = apply
+        go.set()

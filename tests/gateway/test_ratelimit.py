@@ -139,6 +139,15 @@ def test_a_bucket_without_a_rate_never_limits() -> None:
     assert bucket.wait_s(10**6, START) == 0.0
 
 
+def test_what_is_owed_is_paid_before_the_next_token_passes() -> None:
+    bucket = TokenBucket(10, 10, START)
+    assert bucket.take(10, START) == 10
+    bucket.owe(20, START)
+    assert bucket.wait_s(1, START) == pytest.approx(2.1)
+    assert bucket.take(5, START + 2.0) == 0
+    assert bucket.take(5, START + 2.5) == 5
+
+
 def test_ten_refusals_in_a_row_halve_the_rate() -> None:
     adaptive = Adaptive()
     assert [adaptive.refused(START) for _ in range(10)] == [False] * 9 + [True]
