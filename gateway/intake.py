@@ -30,6 +30,7 @@ from gateway.smpp.text import Unencodable, alphabet_of, choose_coding, decode_te
 from gateway.smpp.times import BadTime, schedule_moment, validity_deadline
 from gateway.smpp.tlv import tlv_get, tlv_int
 from gateway.smpp.udh import parse_udh, sar_concat, to_udh
+from gateway.torn_words import TornWords
 from store.ids import IdSource, id_day
 from store.model import NO_ERROR, Changes, Part, PartFlag, State, Usage
 
@@ -97,6 +98,7 @@ class Intake:
         self.quota = quota
         self.rules = rules
         self.references = references
+        self.torn_words = TornWords()
 
     def accept_batch(
         self, account: AccountState, submits: Sequence[SubmitSm], now_ms: int, changes: Changes
@@ -154,21 +156,21 @@ class Intake:
                 if review:
                     raise _Refused(Reason.REVIEW_REQUIRED)
                 udh_octets = 0
+                concat = None
                 if esm_class & 0x40:
                     udh = parse_udh(text)
                     if udh is not None:
                         udh_octets = udh.octets
-                        if udh.concat is not None:
+                        concat = udh.concat
+                        if concat is not None:
                             flags |= PartFlag.CONCATENATED
                 detail = None
-                if words is not None:
-                    hits = None
-                    if data_coding == UCS2:
-                        plain = decode_text(text[udh_octets:] if udh_octets else text, UCS2)
+                if words is not None and (data_coding == UCS2 or alphabet_of(data_coding) != "octets"):
+                    plain = decode_text(text[udh_octets:] if udh_octets else text, data_coding)
+                    if concat is None:
                         hits = words.scan(plain)
-                    elif alphabet_of(data_coding) != "octets":
-                        plain = decode_text(text[udh_octets:] if udh_octets else text, data_coding)
-                        hits = words.scan(plain)
+                    else:
+                        hits = self.torn_words.scan(words, plain, account_id, dest_address, concat)
                     if hits is not None:
                         screened = _apply_words(hits, plain, text, udh_octets, data_coding, account)
                         text, data_coding, detail = screened.text, screened.data_coding, screened.detail
