@@ -47,11 +47,14 @@ LINES_A_PIECE = 1000  # of an export: about 100 KB of blacklist
 class Writing:
     """One write transaction in progress: SQL, who does it, when, and the audit log beside it."""
 
-    def __init__(self, connection: sqlite3.Connection, sealer: Sealer, actor: str, at: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, sealer: Sealer, actor: str, at: int, context: Mapping[str, Any]
+    ) -> None:
         self.connection = connection
         self.sealer = sealer
         self.actor = actor
         self.at = at
+        self.context = context
         self.changed = False
 
     def run(self, sql: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
@@ -68,7 +71,12 @@ class Writing:
         """Say what this transaction does; unless `changes` is False the directory counts as changed."""
         self.changed = self.changed or changes
         audit.append(
-            self.connection, at=self.at, actor=self.actor, action=action, target=target, detail=detail
+            self.connection,
+            at=self.at,
+            actor=self.actor,
+            action=action,
+            target=target,
+            detail={**self.context, **detail},
         )
 
 
@@ -114,16 +122,17 @@ class ConfigStore:
         self.close()
 
     @contextmanager
-    def writing(self, actor: str) -> Iterator[Writing]:
+    def writing(self, actor: str, **context: Any) -> Iterator[Writing]:
         """A write transaction: committed at the end of the block, rolled back on any exception.
 
         One at a time; others wait. A transaction that wrote an audit row raises the directory's version.
+        `context` goes into each of its audit rows: from where, by which request.
         """
         with self._lock:
             connection = self._connection
             connection.execute("BEGIN IMMEDIATE")
             try:
-                transaction = Writing(connection, self.sealer, actor, self._wall_ms())
+                transaction = Writing(connection, self.sealer, actor, self._wall_ms(), context)
                 yield transaction
                 if transaction.changed:
                     connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'version'")

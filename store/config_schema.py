@@ -182,6 +182,45 @@ def give_api_keys_settings(database: Database) -> None:
     )
 
 
+_CONSOLE = (
+    *(
+        f"ALTER TABLE user ADD COLUMN {column}"
+        for column in (
+            "name TEXT NOT NULL DEFAULT ''",
+            "mobile TEXT NOT NULL DEFAULT ''",
+            "email TEXT NOT NULL DEFAULT ''",
+            "note TEXT NOT NULL DEFAULT ''",
+            "created_at INTEGER NOT NULL DEFAULT 0",
+            "signed_in_at INTEGER NOT NULL DEFAULT 0",
+            "deleted_at INTEGER NOT NULL DEFAULT 0",
+            # A password that somebody else chose: its owner replaces it at the first sign-in.
+            "password_temporary INTEGER NOT NULL DEFAULT 0 CHECK (password_temporary IN (0, 1))",
+            "preferences TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(preferences))",
+            "totp_sealed BLOB",
+            "totp_step INTEGER NOT NULL DEFAULT 0",  # of the code used last: a code works once
+        )
+    ),
+    "CREATE INDEX user_login_folded ON user(lower(login))",
+    """CREATE TABLE console_session (
+        hash BLOB PRIMARY KEY,
+        user_id INTEGER NOT NULL REFERENCES user(id),
+        created_at INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        agent TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX console_session_of_user ON console_session(user_id)",
+    "CREATE INDEX audit_of_actor ON audit(actor, id)",
+)
+
+
+@config_migrations()
+def give_people_the_console(database: Database) -> None:
+    """What the console knows of people, and who is signed in: only hashes of session ids."""
+    for statement in _CONSOLE:
+        database.execute(statement)
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

@@ -1,0 +1,142 @@
+"""People and groups as lists, within somebody's scope: what the console's pages show."""
+
+import sqlite3
+
+import msgspec
+
+from store import quota
+from store.listing import Cut, Order, Page, fetch, order_of
+from store.scope import Within, groups_within
+
+
+class UserRow(msgspec.Struct, frozen=True):
+    """A user in a list. `used` and `limit` are parts; `used` covers closed days, the daemon knows the rest."""
+
+    id: int
+    login: str
+    name: str
+    group: int
+    group_path: str
+    mobile: str
+    role: str
+    state: str
+    used: int
+    limit: int
+    review: str
+    signed_in_at: int
+    deleted_at: int
+    email: str
+    note: str
+    created_at: int
+
+
+class UserFilter(msgspec.Struct, frozen=True):
+    """Which users. `states` empty: all that are not deleted."""
+
+    search: str = ""
+    group: int = 0  # this group and those below
+    role: str = ""
+    states: tuple[str, ...] = ("active", "disabled")
+
+
+USER_ORDERS = {
+    "login": Order(("lower(u.login)", "u.id")),
+    "newest": Order(("u.id",), descending=True),
+    "used": Order(("u.used", "u.id"), descending=True),
+    "seen": Order(("u.signed_in_at", "u.id"), descending=True),
+}
+DELETED_ORDERS = {"deleted": Order(("u.deleted_at", "u.id"), descending=True)}
+_USER_COLUMNS = (
+    "u.id, u.login, u.name, g.id, g.path, u.mobile, u.role, u.state, u.used, u.granted, u.review,"
+    " u.signed_in_at, u.deleted_at, u.email, u.note, u.created_at"
+)
+_USER_TABLES = "user u JOIN user_group g ON g.id = u.group_id"
+
+
+def list_users(connection: sqlite3.Connection, within: Within, wanted: UserFilter, cut: Cut) -> Page:
+    """A page of users in scope, as `UserRow` columns."""
+    where = within.where()
+    where.add("u.group_id IN subtree")
+    if wanted.group:
+        below = [str(group) for group in groups_within(connection, Within(wanted.group))]
+        where.add(f"u.group_id IN ({', '.join(below)})")
+    where.add(f"u.state IN ({', '.join('?' * len(wanted.states))})", *wanted.states)
+    if wanted.role:
+        where.add("u.role = ?", wanted.role)
+    where.add_search(wanted.search, "u.login", "u.name", "u.mobile")
+    orders = DELETED_ORDERS if wanted.states == ("deleted",) else USER_ORDERS
+    return fetch(
+        connection, _USER_COLUMNS, _USER_TABLES, where, order_of(orders, cut), cut, prefix=within.sql
+    )
+
+
+def read_user(connection: sqlite3.Connection, within: Within, user: int) -> UserRow | None:
+    """One user in scope, whatever the state; None if there is none in sight."""
+    row = connection.execute(
+        f"{within.sql} SELECT {_USER_COLUMNS} FROM {_USER_TABLES}"  # noqa: S608
+        " WHERE u.group_id IN subtree AND u.id = ?",
+        (within.group, user),
+    ).fetchone()
+    return UserRow(*row) if row else None
+
+
+class GroupRow(msgspec.Struct, frozen=True):
+    """A group in the tree, with its balance in parts. `users` that are not deleted; `depth` from the top."""
+
+    id: int
+    path: str
+    name: str
+    parent: int
+    depth: int
+    review: str
+    effective_review: str
+    review_from: str  # path of the group that says so, "" for the system's default
+    users: int
+    balance: quota.GroupBalance
+
+
+def list_groups(connection: sqlite3.Connection, within: Within) -> list[GroupRow]:
+    """All live groups in scope, parents before children."""
+    known = {
+        row[0]: row
+        for row in connection.execute(
+            "SELECT id, path, ifnull(parent, 0), review,"
+            " (SELECT count(*) FROM user WHERE group_id = g.id AND state <> 'deleted')"
+            " FROM user_group g WHERE state = 'active'"
+        )
+    }
+    top = known[within.group][1].count("/") if within.group in known else 0
+    inside = groups_within(connection, within)
+    rows = []
+    for identifier in sorted(inside & known.keys(), key=lambda g: known[g][1].split("/")):
+        _, path, parent, review, users = known[identifier]
+        effective, source = _review(known, identifier)
+        rows.append(
+            GroupRow(
+                identifier, path, path.rpartition("/")[2], parent, path.count("/") - top, review,
+                effective, source, users, quota.group_balance(connection, identifier),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def read_group(connection: sqlite3.Connection, within: Within, group: int) -> GroupRow | None:
+    """One live group in scope."""
+    return next((row for row in list_groups(connection, within) if row.id == group), None)
+
+
+def effective_review(groups: dict[int, GroupRow], user_review: str, group: int) -> tuple[str, str]:
+    """(`trust` or `review`, where that comes from: "" the user's own word, else a group's path)."""
+    if user_review != "inherit":
+        return user_review, ""
+    row = groups.get(group)
+    return (row.effective_review, row.review_from or "*") if row else ("review", "*")
+
+
+def _review(known: dict[int, tuple[int, str, int, str, int]], group: int) -> tuple[str, str]:
+    while group in known:
+        _, path, parent, review, _ = known[group]
+        if review != "inherit":
+            return review, path
+        group = parent
+    return "review", ""
