@@ -136,14 +136,14 @@ class DayFiles:
         self.open[day] = file
         self.old_events[day] = file.old_events
         self.days = sorted({*self.days, day})
-        self._close_quiet_ones(day)
         return file
 
-    def _close_quiet_ones(self, keep: int) -> None:
+    def close_quiet_ones(self) -> None:
+        """Let go of the oldest days that nothing young is in, between rounds, down to `FILES_OPEN_MAX`."""
         for day in sorted(self.open):
             if len(self.open) <= FILES_OPEN_MAX:
                 return
-            if day not in (keep, self.newest) and self.open[day].is_quiet():
+            if day != self.newest and self.open[day].is_quiet():
                 self.close(day)
 
     def close(self, day: int) -> None:

@@ -20,7 +20,7 @@ def index_open_parts(file: DayFile) -> None:
     with file.transaction() as connection:
         connection.execute(
             f"UPDATE open_part AS p SET state = {int(State.SENT)}"  # noqa: S608 - numbers of ours
-            f" WHERE state IN (3, 4, 6) AND {accepted_sql(file.day)}"
+            f" WHERE state != {int(State.SENT)} AND {accepted_sql(file.day)}"
         )
         newest = file.newest_part()
         if newest > file.part_mark:

@@ -14,6 +14,7 @@ from store import day_sql
 from store.day_file import DayFile, minute_of
 from store.day_moves import write_moves, write_replaced
 from store.day_schema import ATTEMPTS_A_PART_MAX
+from store.ids import id_day
 from store.model import Attempt, Changes, Delivered, Inbound, Outcome, Part, Receipt, State
 from store.young import YOUNG_STATES, PartKey
 
@@ -23,6 +24,8 @@ n_of = attrgetter("n")
 state_of = attrgetter("state")
 status_of = attrgetter("status")
 key_fields_of = attrgetter("account", "carrier", "lane", "state", "part_no", "sms_type")
+
+DAY_MAX = id_day((1 << 63) - 1)
 
 # The id that says in which day's file a row belongs, for every list of `Changes` but `usage` (it names its
 # day) and `delivered` (the newest file).
@@ -50,6 +53,9 @@ def check(changes: Changes) -> None:
         lowest = min(map(state_of, changes.outcomes))
         if lowest < State.DELIVERED:
             raise ValueError(f"An outcome's state is final, not {lowest}.")
+    for usage in changes.usage:
+        if not 0 <= usage.day <= DAY_MAX:
+            raise ValueError(f"The day of a usage row counts days since 1970, not {usage.day}.")
 
 
 class Round:

@@ -264,7 +264,12 @@ class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, Upkeep):
             copy.unlink(missing_ok=True)
             copy.touch(mode=0o600)
             with self._reader(day) as connection:
-                connection.execute("VACUUM INTO ?", (str(copy),))
+                # VACUUM INTO only writes the copy, but counts as writing; the connection is still mode=ro.
+                connection.execute("PRAGMA query_only = 0")
+                try:
+                    connection.execute("VACUUM INTO ?", (str(copy),))
+                finally:
+                    connection.execute("PRAGMA query_only = 1")
             copies.append(copy)
         return copies
 

@@ -44,6 +44,7 @@ class Upkeep(DayReads):
             report.more = self._age_parts(now_ms) | self._age_events(now_ms)
             self._checkpoint(now_ms, report)
             self._retire_days(now_ms, report)
+            self._files.close_quiet_ones()
             report.unindexed_parts = self._files.open[self._files.newest].unindexed_parts
         except sqlite3.Error as error:
             if not is_full(error):
@@ -105,6 +106,7 @@ class Upkeep(DayReads):
         """Copy logs into their files: small ones often, so that no round waits long for it."""
         options = self.options
         for file in list(self._files.open.values()):
+            file.checkpointed_at_ms = file.checkpointed_at_ms or now_ms
             octets = file.wal_octets()
             report.wal_octets += octets
             rows = file.rows_since_checkpoint

@@ -72,6 +72,11 @@ class YoungEvents:
                 before = len(known)
                 known -= ids
                 removed += before - len(known)
+            for account, event in removal.others:  # told and taken in one round
+                known = self.ids.get(account)
+                if known is not None and event in known:
+                    known.discard(event)
+                    removed += 1
         return removed
 
     def drop(self, pairs: Sequence[tuple[int, int]]) -> None:
