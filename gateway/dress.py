@@ -4,13 +4,14 @@ Most carriers want nothing (`Dresser.plain`), and most parts have no validity of
 body is sent as it is and nothing here runs.
 """
 
-from gateway.smpp.constants import CommandId, EsmClass
+from gateway.smpp.constants import VERSION_34, CommandId, EsmClass, Tag
 from gateway.smpp.decode import decode_body
 from gateway.smpp.encode import body_of
+from gateway.smpp.gsm import REPLACEMENT, fill_bits_after
 from gateway.smpp.pdu import BadPdu, SubmitSm
 from gateway.smpp.text import decode_text, encode_text
 from gateway.smpp.times import format_absolute, format_relative
-from gateway.smpp.udh import CONCAT_8, CONCAT_16, build_udh, concat_element, parse_udh, to_sar
+from gateway.smpp.udh import parse_udh, to_sar
 from store.directory import Carrier
 from store.model import Part, PartFlag
 
@@ -33,11 +34,11 @@ class Dresser:
             and carrier.dest_npi < 0
             and not carrier.default_sender
             and not carrier.validity_s_max
-            and carrier.split == "udh8"
+            and carrier.split in ("udh8", "udh16")  # which of the two is decided where the text is cut
             and carrier.receipts == "always"
             and not carrier.tlv_add
             and not carrier.tlv_drop
-            and carrier.interface_version >= 0x34
+            and carrier.interface_version >= VERSION_34
         )
 
     def dress(self, part: Part, now_ms: int) -> bytes:
@@ -54,8 +55,10 @@ class Dresser:
         if gives_validity or carrier.validity_s_max:
             self._validity(pdu, part, now_ms)
         self._text(pdu)
-        self._cut(pdu)
-        self._tlvs(pdu)
+        if carrier.interface_version < VERSION_34:
+            pdu.tlvs = ()  # a 3.3 peer would take them for garbage (SMPP 3.4 section 3.4)
+        else:
+            self._tlvs(pdu)
         return body_of(pdu)
 
     def _address(self, pdu: SubmitSm) -> None:
@@ -99,43 +102,38 @@ class Dresser:
         if pdu.data_coding != 0:
             return
         if carrier.alphabet != "gsm":
-            udh_octets = pdu.short_message[0] + 1 if pdu.esm_class & EsmClass.UDHI else 0
-            head, text = pdu.short_message[:udh_octets], pdu.short_message[udh_octets:]
-            pdu.short_message = head + recode(text, carrier.alphabet)
+            octets = pdu.short_message
+            udh = parse_udh(octets) if pdu.esm_class & EsmClass.UDHI else None
+            at = udh.octets if udh else 0
+            pdu.short_message = octets[:at] + recode(octets[at:], carrier.alphabet, udh_octets=at)
         pdu.data_coding = carrier.gsm_data_coding
 
-    def _cut(self, pdu: SubmitSm) -> None:
-        """UDH segments as the carrier wants them: 8-bit or 16-bit reference, or SAR TLVs."""
-        if self._carrier.split == "udh8" or not pdu.esm_class & EsmClass.UDHI:
-            return
-        if self._carrier.split == "sar":
-            cut = to_sar(pdu.short_message)
-            if cut is not None:
-                pdu.short_message, sar = cut
-                pdu.tlvs += sar
-                pdu.esm_class &= ~EsmClass.UDHI
-            return
-        udh = parse_udh(pdu.short_message)
-        if udh is not None and udh.concat is not None:
-            concat = udh.concat
-            kept = tuple(e for e in udh.elements if e[0] not in (CONCAT_8, CONCAT_16))
-            element = concat_element(concat.ref, concat.total, concat.seq, bits=16)
-            pdu.short_message = build_udh((element, *kept)) + pdu.short_message[udh.octets :]
-
     def _tlvs(self, pdu: SubmitSm) -> None:
-        if self._carrier.interface_version < 0x34:
-            pdu.tlvs = ()
-            return
-        if self._tlv_drop:
-            pdu.tlvs = tuple(item for item in pdu.tlvs if item[0] not in self._tlv_drop)
-        pdu.tlvs += self._tlv_add
+        """TLVs dropped and added, and among the latter those in which this carrier wants long messages."""
+        tlvs = tuple(item for item in pdu.tlvs if item[0] not in self._tlv_drop)
+        if pdu.esm_class & EsmClass.UDHI:
+            if self._carrier.split == "sar":
+                cut = to_sar(pdu.short_message)
+                if cut is not None:
+                    pdu.short_message, sar = cut
+                    tlvs += sar
+                    pdu.esm_class &= ~EsmClass.UDHI
+            elif self._carrier.split == "payload":
+                tlvs += ((int(Tag.MESSAGE_PAYLOAD), pdu.short_message),)
+                pdu.short_message = b""
+        pdu.tlvs = tlvs + self._tlv_add
 
 
 _CHARSETS = {"latin1": "latin-1", "ascii": "ascii"}
 
 
-def recode(text: bytes, alphabet: str) -> bytes:
-    """GSM octets in what a carrier takes data_coding 0 for; what it cannot write becomes `?`."""
+def recode(text: bytes, alphabet: str, *, udh_octets: int = 0) -> bytes:
+    """GSM octets in what a carrier takes data_coding 0 for; what it cannot write becomes `?`.
+
+    `udh_octets`: of the header before the text, behind which packed septets begin on a border of their own.
+    """
+    plain = decode_text(text, 0).replace(REPLACEMENT, "?")
     if alphabet == "gsm-packed":
-        return encode_text(decode_text(text, 0), 0, default_alphabet="gsm-packed")
-    return decode_text(text, 0).encode(_CHARSETS[alphabet], "replace")
+        fill_bits = fill_bits_after(udh_octets)
+        return encode_text(plain, 0, default_alphabet="gsm-packed", fill_bits=fill_bits)
+    return plain.encode(_CHARSETS[alphabet], "replace")
