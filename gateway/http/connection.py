@@ -53,6 +53,7 @@ class Connection:
         self._out = bytearray()
         self._begun_at = NEVER  # when the request that is being read began
         self._expired = False
+        self._lost = False
         self._midway = False  # an answer has begun and is not whole: nothing else may be written
 
     def expire(self) -> None:
@@ -188,9 +189,13 @@ class Connection:
         try:
             answer = await self._wait_for_streamed(request)
         except BodyBroken as broken:
+            if self._lost:
+                raise _Gone from None
             code = next(kind.code for kind in PROBLEMS.values() if kind.status == broken.status)
             answer = problem(code, broken.detail, request, close=True)
         self.deadline = NEVER
+        if self._lost:
+            raise _Gone
         if not incoming.whole and isinstance(answer, Response):
             answer.close = True  # nobody wants the rest of its body
         return answer
@@ -205,7 +210,7 @@ class Connection:
             return called.response
         try:
             return await called
-        except (BodyBroken, _Gone):
+        except BodyBroken:
             raise
         except Exception:
             return self._broken(request)
@@ -224,7 +229,12 @@ class Connection:
             self.deadline = (
                 self._begun_at + limits.request_timeout_s + self.parser.body_octets / STREAM_OCTETS_PER_S_MIN
             )
-            await self._read()
+            try:
+                await self._read()
+            except _Gone:
+                # The handler may have something to finish; nobody will read its answer.
+                self._lost = True
+                raise BodyBroken(400, "The connection ended before the body did.") from None
             self.deadline = NEVER
         return piece
 

@@ -1,0 +1,299 @@
+"""The JSON of the API as types: what decodes it, what the OpenAPI document and the reference page are made of.
+
+Names are stable within /v1: fields may be added, never renamed or removed. Absent and null mean the same.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+TEXT_CHARACTERS_MAX = 39_015  # 255 parts of 153 septets: the longest message that concatenation can say
+BATCH_ITEMS_MAX = 10_000
+METADATA_PAIRS_MAX = 20
+
+Number = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=40,
+        description="Telephone number with country code. A leading + and spaces are fine.",
+        examples=["+8613800138000"],
+    ),
+]
+Text = Annotated[
+    str, Meta(max_length=TEXT_CHARACTERS_MAX, description="The text, in UTF-8.", examples=["您好"])
+]
+Sender = Annotated[
+    str,
+    Meta(
+        max_length=21,
+        description="Sender: a number of up to 20 digits, or up to 11 letters and digits. Left out: the"
+        " account's default sender.",
+        examples=["1069"],
+    ),
+]
+HEX = "^([0-9A-Fa-f]{2})*$"
+Encoding = Annotated[
+    Literal["auto", "gsm", "ucs2", "latin1"],
+    Meta(
+        description="Alphabet of the text. auto takes GSM 03.38 where all of the text fits it, else UCS-2."
+        " Nothing is ever replaced silently: a text that the chosen alphabet cannot hold is refused."
+    ),
+]
+Reference = Annotated[
+    str, Meta(max_length=64, description="Your own name for the message; searchable, not unique.")
+]
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=200)]],
+    Meta(
+        max_length=METADATA_PAIRS_MAX,
+        description="Pairs of your own, given back with the message and its events.",
+        examples=[{"dept": "claims"}],
+    ),
+]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset.")]
+
+Status = Literal[
+    "accepted",
+    "scheduled",
+    "in_review",
+    "queued",
+    "submitted",
+    "delivered",
+    "undelivered",
+    "rejected",
+    "expired",
+    "cancelled",
+    "unknown",
+]
+
+
+class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a message may say beside its number; as `defaults` it holds for a whole batch."""
+
+    from_: Sender | None = msgspec.field(name="from", default=None)
+    text: Text | None = None
+    binary: (
+        Annotated[
+            str,
+            Meta(
+                max_length=70_000,
+                pattern=HEX,
+                description="Octets of a binary message in hex, instead of text.",
+            ),
+        ]
+        | None
+    ) = None
+    udh: (
+        Annotated[
+            str,
+            Meta(
+                max_length=280,
+                pattern=HEX,
+                description="User data header in hex, its length octet first.",
+            ),
+        ]
+        | None
+    ) = None
+    encoding: Encoding | None = None
+    data_coding: (
+        Annotated[int, Meta(ge=0, le=255, description="SMPP data_coding; decides the alphabet of text.")]
+        | None
+    ) = None
+    priority: (
+        Annotated[int, Meta(ge=0, le=3, description="0: the account's own; 2 and 3 are urgent.")] | None
+    ) = None
+    type: (
+        Annotated[str, Meta(max_length=40, description="SMS type; must be that of the key's account.")] | None
+    ) = None
+    schedule_at: (
+        Annotated[
+            datetime, Meta(tz=True, description="Send then, up to 30 days ahead. RFC 3339 with offset.")
+        ]
+        | None
+    ) = None
+    validity: (
+        Annotated[
+            timedelta,
+            Meta(description="Give up after this time: an ISO 8601 duration up to P30D.", examples=["PT24H"]),
+        ]
+        | None
+    ) = None
+    dlr: Annotated[bool, Meta(description="Report how it ends. Default true.")] | None = None
+    client_ref: Reference | None = None
+    metadata: Metadata | None = None
+
+
+class MessageIn(Content, kw_only=True):
+    """One message to send: a number, and exactly one of text and binary."""
+
+    to: Number
+
+
+class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Many messages: `recipients` get what `defaults` say; `messages` say what differs. One of the two."""
+
+    defaults: Content = msgspec.field(default_factory=Content)
+    recipients: Annotated[list[Number], Meta(max_length=BATCH_ITEMS_MAX)] | None = None
+    messages: Annotated[list[MessageIn], Meta(max_length=BATCH_ITEMS_MAX)] | None = None
+
+
+class DefaultsLine(msgspec.Struct, forbid_unknown_fields=True):
+    """The first line of a streamed batch, if it has defaults."""
+
+    defaults: Content
+
+
+class MessageError(msgspec.Struct, omit_defaults=True):
+    """Why a message did not arrive."""
+
+    code: str  # of this gateway, or the SMPP name of a carrier's status
+    detail: str
+    permanent: bool
+    smpp_status: str = ""
+    network_error: int = 0
+
+
+class MessageAccepted(msgspec.Struct, omit_defaults=True):
+    """The answer to a message that is durably stored. It promises nothing about delivery."""
+
+    id: str
+    status: Status
+    to: str
+    parts: int
+    encoding: Literal["gsm", "ucs2", "latin1", "binary", "other"]
+    created_at: str
+    masked: bool = msgspec.field(default=False)
+    client_ref: str = ""
+    test: bool = False
+
+
+class PartOut(msgspec.Struct, omit_defaults=True):
+    """One SMS of a message."""
+
+    number: int
+    status: Status
+    final: bool
+    at: str
+    error: MessageError | None = None
+
+
+class MessageOut(msgspec.Struct, omit_defaults=True):
+    """A message as it is now."""
+
+    id: str
+    status: Status
+    final: bool
+    at: str  # when the status came; of messages on their way: when they were accepted
+    to: str
+    from_: str = msgspec.field(name="from")
+    parts: int
+    encoding: Literal["gsm", "ucs2", "latin1", "binary", "other"]
+    created_at: str
+    masked: bool = False
+    maybe_duplicate: bool = False
+    schedule_at: str = ""
+    client_ref: str = ""
+    batch_id: str = ""
+    metadata: dict[str, str] = {}
+    error: MessageError | None = None
+    part_states: list[PartOut] = []
+
+
+class MessagePage(msgspec.Struct):
+    """Messages, newest first. `next` is the cursor of the following page, null at the end."""
+
+    data: list[MessageOut]
+    next: str | None
+
+
+class Refusal(msgspec.Struct, omit_defaults=True):
+    """One message of a batch that was not taken. `index` counts from 0; lines of a stream without defaults."""
+
+    index: int
+    code: str
+    detail: str
+    to: str = ""
+    pointer: str = ""
+
+
+class BatchAccepted(msgspec.Struct):
+    """The answer to a batch: what was taken is durably stored; `rejected` lists the first 1,000 that were not.
+
+    interrupted: the stream broke off behind `total` lines; send the rest as another batch.
+    """
+
+    id: str
+    status: Literal["accepted", "interrupted"]
+    total: int
+    accepted: int
+    rejected_count: int
+    rejected: list[Refusal]
+    parts: int
+    created_at: str
+
+
+class BatchOut(msgspec.Struct, omit_defaults=True):
+    """A batch as it is now. `states` counts messages by status."""
+
+    id: str
+    status: Literal["receiving", "processing", "finished"]
+    total: int
+    accepted: int
+    rejected_count: int
+    parts: int
+    created_at: str
+    states: dict[str, int]
+    interrupted: bool = False  # its stream broke off: only the first `total` lines came
+    client_ref: str = ""
+    rejected: list[Refusal] = []
+
+
+class Cancelled(msgspec.Struct):
+    """How many messages were cancelled; the others had left already."""
+
+    cancelled: int
+    not_cancelled: int
+
+
+class InboundOut(msgspec.Struct, omit_defaults=True):
+    """A message from a handset. Long ones are joined."""
+
+    id: str
+    from_: str = msgspec.field(name="from")
+    to: str
+    text: str
+    parts: int
+    received_at: str
+    data_coding: int
+    in_reply_to: str = ""
+
+
+class InboundPage(msgspec.Struct):
+    data: list[InboundOut]
+    next: str | None
+
+
+class Balance(msgspec.Struct):
+    """Parts (one SMS each) that the key's user may use."""
+
+    limit: int
+    used: int
+    reserved: int
+    available: int
+
+
+class Estimate(msgspec.Struct, omit_defaults=True):
+    """What would happen to a message, judged by the rules that judge a real one; nothing is stored or counted."""
+
+    accepted: bool
+    parts: int
+    encoding: Literal["gsm", "ucs2", "latin1", "binary", "other"]
+    characters: int
+    to: str
+    masked: bool = False
+    forces_ucs2: list[str] = []
+    code: str = ""
+    detail: str = ""
