@@ -175,14 +175,24 @@ def _address(listener: trio.abc.Listener[trio.abc.Stream]) -> tuple[str, int] | 
 
 
 def server_context(config: Config) -> ssl.SSLContext:
-    """TLS of the second listener: 1.2 or later, client certificates where an authority is named."""
+    """TLS of the second listener: 1.2 or later, client certificates where an authority is named.
+
+    Raises StoreError with the setting whose file cannot be used.
+    """
     tls = config.smpp.tls
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
-    if tls.client_ca:
-        context.load_verify_locations(tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        named = f"certificate {tls.certificate or '(none)'} with key {tls.key or '(none)'}"
+        context.load_cert_chain(tls.certificate, tls.key or None)
+        if tls.client_ca:
+            named = f"client_ca {tls.client_ca}"
+            context.load_verify_locations(tls.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise StoreError(
+            f"[smpp.tls] {named} cannot be used: {error.strerror or error}. Name PEM files that belong together."
+        ) from error
     return context
 
 

@@ -199,6 +199,9 @@ class Dialer:
         except LocalProtocolError as error:
             self._say(carrier, f"its settings cannot be sent: {error}", lasting=True)
             least_s = LASTING_WAIT_S
+        except BadTlsFile as error:
+            self._say(carrier, str(error), lasting=True)
+            least_s = settings.reconnect_s_max
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._say(carrier, f"cannot connect: {reason_of(error)}")
         except trio.TooSlowError:
@@ -378,10 +381,26 @@ def type_of(settings: Carrier, number: int) -> str:
     return settings.bind if settings.bind != "pair" else ("transmitter", "receiver")[number % 2]
 
 
+class BadTlsFile(Exception):
+    """A file that a carrier's TLS settings name cannot be used."""
+
+
 def client_context(carrier: Carrier) -> ssl.SSLContext:
-    """TLS towards a carrier: certificate and host name verified, TLS 1.2 or later, our certificate if any."""
-    context = ssl.create_default_context(cafile=carrier.tls_ca or None)
+    """TLS towards a carrier: certificate and host name verified, TLS 1.2 or later, our certificate if any.
+
+    Raises BadTlsFile.
+    """
+    try:
+        context = ssl.create_default_context(cafile=carrier.tls_ca or None)
+    except OSError as error:
+        raise BadTlsFile(f"tls_ca {carrier.tls_ca} cannot be used: {error.strerror or error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if carrier.tls_certificate:
-        context.load_cert_chain(carrier.tls_certificate, carrier.tls_key or None)
+        try:
+            context.load_cert_chain(carrier.tls_certificate, carrier.tls_key or None)
+        except OSError as error:
+            raise BadTlsFile(
+                f"tls_certificate {carrier.tls_certificate} with its key cannot be used:"
+                f" {error.strerror or error}"
+            ) from error
     return context

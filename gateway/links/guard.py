@@ -63,3 +63,8 @@ def _bound(table: dict[str, Any]) -> None:
 def fingerprint(certificate: bytes | None) -> str:
     """SHA-256 of a DER certificate as lower-case hex, "" for none."""
     return hashlib.sha256(certificate).hexdigest() if certificate else ""
+
+
+def plain_hex(written: str) -> str:
+    """A fingerprint as people write it (openssl's colons and capitals) in the form of `fingerprint`."""
+    return written.replace(":", "").lower()

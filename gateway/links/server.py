@@ -18,7 +18,7 @@ from gateway.carriers import CarrierState
 from gateway.links.carrier import CarrierLink
 from gateway.links.dialer import connects_differently
 from gateway.links.esme import EsmeLink
-from gateway.links.guard import BindGuard, fingerprint
+from gateway.links.guard import BindGuard, fingerprint, plain_hex
 from gateway.links.link import ENQUIRE_ANSWER_S, Link, LinkLimits, Ticker, reason_of, reraise_store_failure
 from gateway.settings import Config
 from gateway.smpp.constants import HEADER_OCTETS, CommandId, Status
@@ -272,7 +272,7 @@ class SmppServer:
             return refused, "wrong password"
         if not account.active:
             return refused, "account or user is not active"
-        if account.account.certificate and not hmac.compare_digest(account.account.certificate, certificate):
+        if account.account.certificate and plain_hex(account.account.certificate) != certificate:
             return refused, "client certificate is not the account's"
         if len(account.binds) >= account.account.binds:
             return Status.ESME_RALYBND, "all binds of the account are in use"
