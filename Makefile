@@ -9,6 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/sluice demo
 
 test: $(VENV)/.installed-dev
+	@tests/interop/install.sh
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
@@ -34,4 +35,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .interop build *.egg-info

@@ -83,7 +83,7 @@ def part_octets_max(alphabet: str, udh_octets: int = 0) -> int:
 
 def _cut_before(octets: bytes, start: int, cut: int, alphabet: str) -> int:
     """The last border at or before `cut` that tears no character: a step or none back."""
-    if alphabet == "gsm":
+    if alphabet in SEPTET_ALPHABETS:  # under data_coding 1 too: node-smpp writes GSM 03.38 there
         if octets[cut - 1] == 0x1B:
             run = cut - 1
             while run > start and octets[run - 1] == 0x1B:
@@ -125,7 +125,7 @@ def count_parts(
     if length <= part_octets_max(alphabet, single_udh_octets):
         return 1
     part_max = _room(alphabet, udh_octets)
-    if alphabet == "gsm" and 0x1B not in octets:
+    if alphabet in SEPTET_ALPHABETS and 0x1B not in octets:
         return -(-length // part_max)
     return len(_borders(octets, alphabet, part_max))
 

@@ -109,6 +109,13 @@ def test_parts_decoded_one_by_one_give_the_text_again(text: str, udh_octets: int
     assert all(len(part) <= part_octets_max(alphabet, udh_octets) for part in parts) or len(parts) == 1
 
 
+@pytest.mark.parametrize("alphabet", ["gsm", "ascii"])
+def test_no_cut_falls_behind_an_escape(alphabet: str) -> None:
+    # Many write GSM 03.38 under data_coding 1 (node-smpp always), and ASCII has no use for 1B.
+    parts = split(b"\x1be" * 200, alphabet)
+    assert [len(part) for part in parts] == [152, 152, 96]
+
+
 @given(st.binary(max_size=1000), st.sampled_from(["gsm", "ascii", "ucs2", "octets", "latin1", "other"]))
 def test_any_octets_split_and_join(octets: bytes, alphabet: str) -> None:
     parts = split(octets, alphabet)
