@@ -6,6 +6,7 @@ from typing import Protocol
 
 from filters.senders import SenderPolicy
 from gateway.delivery import EVENTS_IN_MEMORY_MAX, RETRY_S, Outbox
+from gateway.dress import sender_type
 from gateway.ratelimit import TokenBucket
 from store.directory import Account, Directory
 
@@ -48,6 +49,7 @@ class AccountState:
         self.sms_type = directory.sms_types.get(account.sms_type, 0)
         self.senders = SenderPolicy(account.senders)
         self.default_sender = account.default_sender.encode()
+        self.default_sender_type = sender_type(self.default_sender)
         self.networks = parse_networks(account.allow)
         self.review = not account.trusted and effective_review(directory, self.user.id) == "review"
         if rate_changed:

@@ -150,6 +150,7 @@ class Core:
             self.screens.words,
             self.numbering,
             {number: name for name, number in self.directory.sms_types.items()},
+            frozenset(c.id for c in self.directory.carriers.values() if c.split == "udh16"),
         )
 
     def carrier_up(self, carrier: int) -> bool:

@@ -65,8 +65,7 @@ class Dresser:
         carrier = self._carrier
         if not pdu.source_addr and carrier.default_sender:
             pdu.source_addr = carrier.default_sender.encode()
-            numeric = pdu.source_addr.isdigit()
-            pdu.source_addr_ton, pdu.source_addr_npi = (1, 1) if numeric else (ALPHANUMERIC_TON, 0)
+            pdu.source_addr_ton, pdu.source_addr_npi = sender_type(pdu.source_addr)
         # A rule for numbers must not turn an alphanumeric sender into one.
         if pdu.source_addr_ton != ALPHANUMERIC_TON:
             if carrier.source_ton >= 0:
@@ -122,6 +121,11 @@ class Dresser:
                 tlvs += ((int(Tag.MESSAGE_PAYLOAD), pdu.short_message),)
                 pdu.short_message = b""
         pdu.tlvs = tlvs + self._tlv_add
+
+
+def sender_type(sender: bytes) -> tuple[int, int]:
+    """TON and NPI of a sender that we fill in, by its shape: a number, or a name."""
+    return (1, 1) if sender.isdigit() else (ALPHANUMERIC_TON, 0)
 
 
 _CHARSETS = {"latin1": "latin-1", "ascii": "ascii"}

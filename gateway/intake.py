@@ -62,6 +62,7 @@ class Rules(msgspec.Struct, frozen=True):
     words: WordSet | None
     numbering: Numbering
     sms_type_names: dict[int, str]
+    long_references: frozenset[int] = frozenset()  # carriers whose parts have 16-bit references
     parts_max: int = PARTS_MAX
 
 
@@ -114,7 +115,7 @@ class Intake:
         group_chain, sms_type = account.group_chain, account.sms_type
         type_name = rules.sms_type_names.get(sms_type, "")
         choose = rules.router.chooser(account.id, type_name)
-        account_id, default_lane = account.id, account.account.priority
+        account_id, default_lane = account.id, _LANE_OF_ACCOUNT[account.account.priority]
         default_sender, review = account.default_sender, account.review
         balance = self.quota.balances[account.user.id]
         available = balance.available
@@ -190,7 +191,8 @@ class Intake:
                 segments = None
                 parts = 1
                 if len(text) > 140:
-                    segments = self._cut(text, data_coding, udh_octets, source, address)
+                    bits = 16 if choice.carrier in rules.long_references else 8
+                    segments = self._cut(text, data_coding, udh_octets, source, address, bits)
                     if segments is not None:
                         parts = len(segments)
                         if parts > rules.parts_max:
@@ -223,11 +225,15 @@ class Intake:
             if parts > 1:
                 esm_class |= 0x40
                 flags |= PartFlag.SPLIT_BY_US
+            if submit.source_addr or not source:
+                source_ton, source_npi = submit.source_addr_ton, submit.source_addr_npi
+            else:
+                source_ton, source_npi = account.default_sender_type
             number = 0
             try:
                 for number, octets in enumerate(segments or (text,), 1):
                     body = submit_body(
-                        submit.service_type, submit.source_addr_ton, submit.source_addr_npi, source,
+                        submit.service_type, source_ton, source_npi, source,
                         ton, npi, address, esm_class, submit.protocol_id, priority, b"", b"",
                         ASK_RECEIPT, 0, data_coding, 0, octets, tlvs,
                     )  # fmt: skip
@@ -251,7 +257,7 @@ class Intake:
         return results
 
     def _cut(
-        self, text: bytes, data_coding: int, udh_octets: int, source: bytes, address: bytes
+        self, text: bytes, data_coding: int, udh_octets: int, source: bytes, address: bytes, bits: int
     ) -> list[bytes] | None:
         """A text of over 140 octets as parts, each with its header; None where it fits into one after all."""
         alphabet = alphabet_of(data_coding)
@@ -259,7 +265,7 @@ class Intake:
             return None
         try:
             reference = self.references.next(source, address)
-            return segment(text, alphabet, reference, udh_indicator=udh_octets > 0)
+            return segment(text, alphabet, reference, udh_indicator=udh_octets > 0, bits=bits)
         except CannotSplit:
             raise _Refused(Reason.TOO_LONG) from None
 
@@ -296,6 +302,7 @@ def _usage_by_day(user: int, parts: Sequence[Part]) -> list[Usage]:
 _QUEUED, _SCHEDULED = int(State.QUEUED), int(State.SCHEDULED)
 _INVALID_NUMBER = int(Reason.INVALID_NUMBER)
 _LANE_OF_PRIORITY = (1, 1, 2, 2)  # priority_flag 0 takes the account's lane; 2 and 3 are urgent
+_LANE_OF_ACCOUNT = (0, 1, 2, 2)
 _LISTED = {
     GLOBAL: Reason.BLACKLISTED_GLOBAL,
     TYPE: Reason.BLACKLISTED_TYPE,
@@ -321,7 +328,7 @@ def _odd(submit: SubmitSm, now_ms: int) -> _Odd:
     if tlvs:
         lifetime_s = tlv_int(tlvs, Tag.QOS_TIME_TO_LIVE)
         payload = tlv_get(tlvs, Tag.MESSAGE_PAYLOAD)
-        if payload is not None:
+        if payload:  # an empty one says nothing, and may stand beside a text
             text = payload
         if not esm_class & EsmClass.UDHI:
             concat = sar_concat(tlvs)

@@ -185,6 +185,7 @@ class World:
             WordSet(words) if words else None,
             Numbering(home_country),
             {number: name for name, number in self.directory.sms_types.items()},
+            frozenset(carrier.id for carrier in carrier_rows if carrier.split == "udh16"),
         )
         self.intake = Intake(self.ids, self.quota, self.rules, ReferenceSource(1, slots=16))
         self.usage = [0, 0]  # what the store would have: reserved, used
