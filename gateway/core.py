@@ -33,6 +33,7 @@ from gateway.split import SplitMessages
 from store.directory import Directory
 from store.ids import IdSource
 from store.model import Changes, Part, State
+from store.port import Applied
 
 log = structlog.get_logger("core")
 
@@ -189,10 +190,18 @@ class Core:
         judged = self.generation
         results = self.intake.accept_batch(account, submits, self.clock.wall_ms(), changes)
         if changes.parts:
-            if await self.committer.commit(changes) is None:
-                self.intake.give_back(changes)
+            stored: list[Applied] = []
+
+            def durable(applied: Applied) -> None:
+                # Not after the wait below: a caller who is gone by then must not leave its parts unsent.
+                stored.append(applied)
+                self.offer(changes.parts, judged=judged)
+
+            await self.committer.submit(
+                changes, durable, lambda: self.intake.give_back(changes)
+            ).settled.wait()
+            if not stored:
                 return [-Reason.DISK_FULL if result > 0 else result for result in results]
-            self.offer(changes.parts, judged=judged)
         return results
 
     def offer(self, parts: Sequence[Part], *, judged: int | None = None) -> None:

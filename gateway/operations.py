@@ -34,12 +34,14 @@ from gateway.smpp.text import alphabet_of
 from gateway.smpp.times import BadTime, format_absolute, schedule_moment, validity_deadline
 from gateway.smpp.tlv import has_payload
 from store.model import FINAL_STATES, NO_ERROR, Changes, Part, PartFlag, State
+from store.port import Applied
 
 if TYPE_CHECKING:
     from gateway.core import Core
 
 VALIDITY_S_DEFAULT = 72 * 3600
 SCHEDULE_AHEAD_S_MAX = 30 * 86_400
+CANCELLED_MAX = 1_000  # parts that one cancel_sm by addresses takes at most
 
 _MESSAGE_STATE = {
     State.SCHEDULED: MessageState.SCHEDULED,
@@ -105,8 +107,10 @@ class Operations:
                 return Status.ESME_RINVMSGID
             dest = core.numbering.canonical(request.destination_addr, request.dest_addr_ton)
             parts = await core.ports.store.read(
-                lambda s: s.find_pending(account.id, request.source_addr, dest)
+                lambda s: s.find_pending(account.id, request.source_addr, dest, limit=CANCELLED_MAX)
             )
+            if request.service_type:
+                parts = [part for part in parts if service_type_of(part) == request.service_type]
         cancelled = await self.cancel_parts(parts)
         return CancelSmResp() if cancelled else Status.ESME_RCANCELFAIL
 
@@ -121,8 +125,8 @@ class Operations:
             return 0
         changes = Changes()
         events = core.outcomes.end(waiting, State.CANCELLED, Reason.CANCELLED, changes, sent=False)
-        await core.committer.commit(changes)
-        core.deliver(events)
+        # What follows must not depend on whether the asker is still there when the round is durable.
+        await core.committer.submit(changes, lambda applied: core.deliver(events)).settled.wait()
         return len(waiting)
 
     def _take_waiting(self, parts: Sequence[Part]) -> list[Part]:
@@ -197,8 +201,8 @@ class Operations:
         if request.validity_period:
             part.flags |= PartFlag.VALIDITY_GIVEN
         part.state = State.SCHEDULED if part.deliver_at else State.QUEUED
-        await core.committer.commit(Changes(replaced=[part]))
-        core.offer([part])
+        replaced = core.committer.submit(Changes(replaced=[part]), lambda applied: core.offer([part]))
+        await replaced.settled.wait()
         return ReplaceSmResp()
 
     async def replace_if_present(self, account: AccountState, submits: Sequence[SubmitSm]) -> None:
@@ -213,7 +217,7 @@ class Operations:
             parts: list[Part] = await core.ports.store.read(
                 lambda s, source=source, dest=dest: s.find_pending(account.id, source, dest)  # type: ignore[misc]
             )
-            same = [p for p in parts if p.body.partition(b"\0")[0] == submit.service_type]
+            same = [part for part in parts if service_type_of(part) == submit.service_type]
             await self.cancel_parts(same)
 
     # -- other ways to submit ---------------------------------------------------------------------
@@ -241,7 +245,10 @@ class Operations:
     async def submit_multi(
         self, account: AccountState, request: SubmitMulti, peer_version: int
     ) -> SubmitMultiResp | int:
-        """One text to many numbers: one id for the customer, a message and a receipt for each number."""
+        """One text to many numbers: one id for the customer, a message and a receipt for each number.
+
+        query_sm, cancel_sm and replace_sm by that id speak of the first number's message.
+        """
         core = self._core
         destinations = request.destinations
         if not destinations:
@@ -271,7 +278,9 @@ class Operations:
             account.bucket.give_back(granted)
             return Status.ESME_RTHROTTLED
         changes = Changes()
+        judged = core.generation
         results = core.intake.accept_batch(account, submits, core.clock.wall_ms(), changes)
+        account.bucket.owe(max(0, len(changes.parts) - len(submits)), core.clock.now())
         for submit, result in zip(submits, results, strict=True):
             if result < 0:
                 account.count_refused(-result)
@@ -291,12 +300,25 @@ class Operations:
                 part.flags |= PartFlag.ONE_OF_MANY
                 known = msgspec.msgpack.decode(part.detail) if part.detail else {}
                 part.detail = msgspec.msgpack.encode(known | {"first": first})
-        if await core.committer.commit(changes) is None:
+        answers: list[SubmitMultiResp] = []
+
+        def durable(applied: Applied) -> None:
+            account.accepted += sum(1 for result in results if result > 0)
+            answers.append(
+                SubmitMultiResp(message_id=shown_id(first, peer_version), unsuccess=tuple(unsuccess))
+            )
+            core.offer(changes.parts, judged=judged)
+
+        def refused() -> None:
             core.intake.give_back(changes)
-            return Status.ESME_RMSGQFUL
-        core.offer(changes.parts)
-        account.accepted += sum(1 for result in results if result > 0)
-        return SubmitMultiResp(message_id=shown_id(first, peer_version), unsuccess=tuple(unsuccess))
+
+        await core.committer.submit(changes, durable, refused).settled.wait()
+        return answers[0] if answers else Status.ESME_RMSGQFUL
+
+
+def service_type_of(part: Part) -> bytes:
+    """What the submit of a part had as service_type: the first field of its body."""
+    return part.body.partition(b"\0")[0]
 
 
 def message_outcome(parts: Sequence[Part]) -> tuple[State, int, int]:
