@@ -1,0 +1,1 @@
+"""The whole gateway in one process, on a simulated world, a pure function of a seed."""
