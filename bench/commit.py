@@ -28,7 +28,8 @@ from store.port import StoreOptions
 from store.traffic import SqliteStore
 
 BATCHES = (50, 200, 1000)
-MESSAGES = {50: 10_000, 200: 30_000, 1000: 60_000}
+MESSAGES = {50: 40_000, 200: 50_000, 1000: 80_000}
+ROWS_A_MESSAGE = 4  # part, attempt, receipt, outcome; deliveries are one row a batch
 WARM_SHARE = 0.25  # rounds before the figures: caches fill, the log begins to be reused
 RATE = 20_000  # messages a second of virtual time
 ACCOUNTS = 4
@@ -121,13 +122,13 @@ class Rounds:
         return changes
 
 
-def measure(batch: int, directory: Path) -> dict[str, float]:
-    """Figures of one size of rounds."""
+def measure(batch: int, directory: Path, *, messages: int = 0) -> dict[str, float]:
+    """Figures of one size of rounds, over so many messages (0: the usual number)."""
     store = SqliteStore.open(directory, now_ms=START_MS, options=StoreOptions(ballast_octets=0))
     try:
         store.recover()
         rounds = Rounds(batch)
-        count = MESSAGES[batch] // batch
+        count = (messages or MESSAGES[batch]) // batch
         warm = int(count * WARM_SHARE)
         cpu: list[float] = []
         commit_ms: list[float] = []
@@ -154,6 +155,7 @@ def measure(batch: int, directory: Path) -> dict[str, float]:
             f"cpu_us_at_{batch}": sum(cpu) * 1e6 / measured,
             f"cpu_quiet_us_at_{batch}": median(cpu) * 1e6 / batch,
             f"messages_per_s_at_{batch}": measured / wall,
+            f"rows_per_s_at_{batch}": ROWS_A_MESSAGE * measured / wall,
             f"commit_p50_ms_at_{batch}": cuts[49],
             f"commit_p99_ms_at_{batch}": cuts[98],
             f"wal_octets_a_message_at_{batch}": wal_octets / measured,

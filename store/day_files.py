@@ -132,7 +132,6 @@ class DayFiles:
             # Something late came for a finished day: it is open again until it is sealed anew.
             file.set_sealed(0)
             self.sealed.discard(day)
-        self.pool.admit(path)
         self.open[day] = file
         self.old_events[day] = file.old_events
         self.days = sorted({*self.days, day})
@@ -163,7 +162,7 @@ class DayFiles:
         self.searchable.discard(day)
         self.old_events.pop(day, None)
         for name in (path, search_path(path)):
-            self.pool.retire(name)
+            self.pool.renew(name)
             for suffix in SUFFIXES:
                 name.with_name(name.name + suffix).unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ reader keeps the write-ahead log from being reused.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,14 @@ class ReaderPool:
         self._connect = connect
         self._lock = Lock()
         self._idle: dict[Path, list[sqlite3.Connection]] = {}
-        self._retired: set[Path] = set()
+        self._renewed: Counter[Path] = Counter()  # how often another file took this name
         self._closed = False
 
     @contextmanager
     def lend(self, path: Path) -> Iterator[sqlite3.Connection]:
         """A `mode=ro` connection to a file. Raises sqlite3.Error when it is gone."""
         with self._lock:
+            renewed = self._renewed[path]
             idle = self._idle.get(path)
             connection = idle.pop() if idle else None
         if connection is None:
@@ -37,7 +39,7 @@ class ReaderPool:
         finally:
             with self._lock:
                 idle = self._idle.setdefault(path, [])
-                if self._closed or path in self._retired or len(idle) >= KEPT_A_FILE:
+                if self._closed or renewed != self._renewed[path] or len(idle) >= KEPT_A_FILE:
                     connection.close()
                 else:
                     idle.append(connection)
@@ -58,17 +60,12 @@ class ReaderPool:
             raise
         return connection
 
-    def retire(self, path: Path) -> None:
-        """No more readers of this file: it is about to be removed or replaced."""
+    def renew(self, path: Path) -> None:
+        """The file was removed or replaced: no connection to the old one is lent again."""
         with self._lock:
-            self._retired.add(path)
+            self._renewed[path] += 1
             for connection in self._idle.pop(path, []):
                 connection.close()
-
-    def admit(self, path: Path) -> None:
-        """The file is there (again)."""
-        with self._lock:
-            self._retired.discard(path)
 
     def close(self) -> None:
         with self._lock:

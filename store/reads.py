@@ -7,7 +7,8 @@ reads share; `reads_open`, `reads_events`, `reads_lookup` and `reads_figures` ha
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from store.day_files import DayFiles
@@ -30,13 +31,16 @@ class DayReads:
     _events: YoungEvents
 
     @contextmanager
-    def _reader(self, day: int) -> Iterator[sqlite3.Connection]:
-        path = self._files.path(day)
+    def _lend(self, path: Path) -> Iterator[sqlite3.Connection]:
         try:
             with self._files.pool.lend(path) as connection:
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"{path} cannot be read: {error}.") from error
+
+    def _reader(self, day: int) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection to a day's file. Raises StoreError when it is damaged or gone."""
+        return self._lend(self._files.path(day))
 
     def days(self) -> list[int]:
         """The days there are files of, ascending."""

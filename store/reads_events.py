@@ -97,7 +97,7 @@ class EventReads(DayReads):
                 places.append((search_path(path), "by_smsc_id"))
             for place, table in places:
                 for some in chunks(missing):
-                    with files.pool.lend(place) as connection:
+                    with self._lend(place) as connection:
                         rows = connection.execute(
                             f"SELECT smsc_message_id, max(part_id) FROM {table} WHERE carrier = ?"
                             f" AND smsc_message_id IN ({holes(len(some))}) GROUP BY smsc_message_id",

@@ -113,7 +113,7 @@ class LookupReads(DayReads):
         indexed: list[int] = []
         search = search_path(self._files.path(day))
         if search.exists():
-            with self._files.pool.lend(search) as connection:
+            with self._lend(search) as connection:
                 segments = segments_of(connection)
                 for segment, _ in segments:
                     if len(indexed) < limit:

@@ -98,6 +98,9 @@ def build_search(day_path: Path, day: int, connect: Connect) -> Path:
             connection.execute("BEGIN")
             connection.execute(statement)
             connection.execute("COMMIT")
+    except BaseException:
+        building.unlink()
+        raise
     finally:
         connection.close()
     descriptor = os.open(building, os.O_RDWR | os.O_CLOEXEC)

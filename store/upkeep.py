@@ -152,7 +152,7 @@ class Upkeep(DayReads):
         """Index a past day for searches; seconds; any thread, beside everything else.
 
         It is asked for when the day is over, and once more when all its parts are final; after that the next
-        `maintain` marks the day as sealed.
+        `maintain` marks the day as sealed. Without room on the disk it is put off: `maintain` asks again.
         """
         files = self._files
         if day >= files.newest:
@@ -161,13 +161,14 @@ class Upkeep(DayReads):
         file = files.open.get(day)
         with self._reader(day) as connection:
             finished = file is not None and file.is_quiet() and is_finished(connection)
-        files.pool.retire(search_path(path))
         try:
             build_search(path, day, files.connect)
         except sqlite3.Error as error:
+            if is_full(error):
+                return
             raise StoreError(f"The search file of {path} cannot be built: {error}.") from error
         finally:
-            files.pool.admit(search_path(path))
+            files.pool.renew(search_path(path))
         files.searchable.add(day)
         if finished:
             self._seal_next.add(day)
@@ -183,6 +184,8 @@ class Upkeep(DayReads):
                 file.unindexed_parts = max(0, file.unindexed_parts - count) if count else 0
             return count
         except sqlite3.Error as error:
+            if is_full(error):
+                return 0
             raise StoreError(f"The search file of {path} cannot be written: {error}.") from error
 
     # -- the disk ---------------------------------------------------------------------------------

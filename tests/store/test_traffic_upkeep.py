@@ -470,6 +470,67 @@ def test_readers_cannot_write(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_reader_lent_while_its_file_is_replaced_is_not_lent_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.apply(Changes(parts=parts(1)))
+    store.maintain(TOMORROW_MS)
+    store.seal(TODAY)
+    search = search_path(store._files.path(TODAY))
+    pool = store._files.pool
+    with pool.lend(search) as before:
+        store.apply(Changes(parts=parts(1, start=1)))
+        store.seal(TODAY)
+    with pool.lend(search) as after:
+        assert after is not before
+        assert after.execute("SELECT count(*) FROM by_dest").fetchone() == (2,)
+    with pool.lend(search) as again:
+        assert again is after
+    store.close()
+
+
+def test_a_damaged_search_file_is_said_so_and_built_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.apply(Changes(parts=parts(3)))
+    store.maintain(TOMORROW_MS)
+    store.seal(TODAY)
+    store.close()
+    search_path(store._files.path(TODAY)).write_bytes(b"nothing of the kind" * 999)
+    again = open_store(tmp_path, now_ms=TOMORROW_MS)
+    with pytest.raises(StoreError, match=r"search\.db cannot be read"):
+        again.parts_to(1, ALL, 1)
+    assert again.maintain(TOMORROW_MS).days_to_seal == [TODAY]
+    again.seal(TODAY)
+    assert len(again.parts_of(7, ALL, 10)) == 3
+    again.close()
+
+
+@pytest.mark.parametrize("call", ["seal", "index_recent"])
+def test_indexing_without_room_is_put_off(tmp_path: Path, call: str) -> None:
+    armed: list[int] = []
+
+    def fault(sql: str) -> sqlite3.Error | None:
+        if armed and sql.startswith("INSERT INTO by_account"):
+            return sqlite_error(sqlite3.SQLITE_FULL, "SQLITE_FULL", "database or disk is full")
+        return None
+
+    store = open_store(tmp_path, connect=failing_connect(fault))
+    store.apply(Changes(parts=parts(3)))
+    store.maintain(TOMORROW_MS)
+    store.apply(Changes(parts=[part(0, id=id_at(0, second=NOON_S + 86_400))]))
+    armed.append(1)
+    if call == "seal":
+        store.seal(TODAY)
+        assert store.maintain(TOMORROW_MS + 1).days_to_seal == [TODAY]
+    else:
+        assert store.index_recent() == 0
+    armed.clear()
+    store.seal(TODAY)
+    assert store.index_recent() == 1
+    assert len(store.parts_of(7, ALL, 10)) == 4
+    assert list((tmp_path / "days").glob("*.building")) == []
+    store.close()
+
+
 def test_check_day_finds_a_sound_file_sound(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.apply(Changes(parts=parts(10)))
