@@ -6,6 +6,7 @@ unanswered request, and the subclass puts it where it belongs.
 """
 
 import ssl
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -148,6 +149,7 @@ class Link(ABC):
                             self.end(f"the connection broke while writing: {reason_of(error)}")
                             return
                     if scope.cancelled_caught:
+                        reset_on_close(self.stream)
                         self.end(f"the peer did not read for {limits.write_timeout_s:g} s")
                         return
                 self._writing = False
@@ -252,6 +254,18 @@ def reraise_store_failure(error: BaseException) -> None:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             reraise_store_failure(inner)
+
+
+def reset_on_close(stream: trio.abc.Stream) -> None:
+    """Have the next close reset the connection: what is unsent goes, and the peer learns at once.
+
+    A plain close would leave the kernel offering octets to somebody who does not read, and a peer that is
+    blocked in sending would hear of it only with its next window probe, seconds later.
+    """
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if isinstance(stream, trio.SocketStream):
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Ticker:
