@@ -62,7 +62,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     page_octets: int = 8192  # measured: 0.5 us less a message than 4096, from fewer frames and page writes
     cache_kib: int = 65_536  # writer's page cache of today's file; older files get an eighth
     young_age_ms: int = 30_000  # an open part or event older than this is indexed on disk
-    young_rows_max: int = 100_000  # more open parts or events than this are indexed sooner: 10 MB
+    young_rows_max: int = 300_000  # more open parts or events than this are indexed sooner: 26 MB
     age_rows_max: int = 5_000  # rows indexed by one `maintain`: 10 ms
     checkpoint_rows: int = 6_000  # parts, attempts and receipts: some 2 MB of log, 3 ms of checkpoint
     wal_octets_high: int = 64 << 20  # over this a checkpoint waits for readers and gives the room back
