@@ -11,7 +11,7 @@
  *
  * Every PDU received is told as {"session": 1, "pdu": {...}}, and requests are answered by their plan:
  * {"statuses": [...]} are used up first, then {"fields": {...}}; {"ids": "hex" | "decimal"} gives message ids;
- * {"silent": true} answers nothing.
+ * {"silent": true} answers nothing; {"nack": true} answers the first with generic_nack, ESME_RINVCMDID.
  */
 const fs = require('fs');
 const readline = require('readline');
@@ -42,6 +42,11 @@ function revive(key, value) {
 function answer(session, pdu) {
   const plan = plans[pdu.command] || {};
   if (plan.silent || NO_RESPONSE.has(pdu.command)) return null;
+  if (plan.nack) {
+    plan.nack = false;
+    session.send(new smpp.PDU('generic_nack', {command_status: 3, sequence_number: pdu.sequence_number}));
+    return null;
+  }
   const fields = Object.assign({}, plan.fields);
   if (plan.statuses && plan.statuses.length) fields.command_status = plan.statuses.shift();
   if (plan.ids && !fields.command_status) {
