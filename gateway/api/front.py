@@ -8,6 +8,7 @@ await front.leave(5.0)                                at drain
 import ssl
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 import trio
 
@@ -19,10 +20,13 @@ from gateway.api.idempotency import KEEP_MS, Idempotency
 from gateway.api.keys import Keys
 from gateway.api.ledger import Ledger
 from gateway.api.messages import Messages
+from gateway.api.openapi import document
+from gateway.api.operations import OPERATIONS
 from gateway.api.queries import Queries
+from gateway.api.reference import reference
 from gateway.api.streamed import BODY_OCTETS_MAX, Streamed
 from gateway.http.limits import HttpLimits
-from gateway.http.messages import Request, Response
+from gateway.http.messages import TEXT, Request, Response
 from gateway.http.routes import Route
 from gateway.http.server import HttpServer, Listeners
 from gateway.latency import Latencies
@@ -77,7 +81,7 @@ class HttpFront:
             return send(request)
 
         small = MESSAGE_BODY_OCTETS_MAX
-        return [
+        routes = [
             Route("POST", "/v1/messages", messages.post, send, small),
             Route("GET", "/v1/messages", queries.messages, read),
             Route("GET", "/v1/messages/{id}", queries.message, read),
@@ -89,7 +93,21 @@ class HttpFront:
             Route("POST", "/v1/batches/{id}/cancel", groups.cancel, send),
             Route("GET", "/v1/inbound", queries.inbound, inbound),
             Route("GET", "/v1/balance", queries.balance, read),
+            Route("GET", "/v1/openapi.json", self._openapi),
+            Route("GET", "/v1/reference", self._reference),
         ]
+        described = [
+            msgspec.structs.replace(route, document=OPERATIONS[f"{route.method} {route.template}"])
+            for route in routes
+        ]
+        self._pages = (msgspec.json.encode(document(described)), reference(described).encode())
+        return described
+
+    def _openapi(self, request: Request) -> Response:
+        return Response(200, self._pages[0])
+
+    def _reference(self, request: Request) -> Response:
+        return Response(200, self._pages[1], TEXT)
 
     # -- running ----------------------------------------------------------------------------------
 

@@ -9,9 +9,12 @@ import msgspec
 import trio
 
 from gateway.api.front import HttpFront
+from gateway.api.openapi import is_struct
+from gateway.api.operations import OPERATIONS, statuses_of
 from gateway.config import Config
 from gateway.control_store import apply_tables
 from gateway.daemon import Daemon, open_daemon
+from gateway.http.problems import Problem
 from gateway.sim.behaviour import Behaviour
 from gateway.sim.carrier import SimCarrier
 from tests.gateway.http_client import Client, Reply, request
@@ -89,13 +92,40 @@ async def apply(daemon: Daemon, tables: dict[str, Any]) -> None:
     await daemon.reload()
 
 
+def check_answer(method: str, path: str, reply: Reply) -> None:
+    """Every answer in these tests is one that the operation's description promises: status and fields."""
+    template = template_of(path.partition("?")[0])
+    operation = OPERATIONS.get(f"{method} {template}")
+    if operation is None:
+        return
+    if reply.status != operation.status:
+        codes = statuses_of(operation).get(reply.status)
+        assert codes is not None, f"{method} {template} does not document {reply.status}"
+        problem = msgspec.json.decode(reply.body, type=Problem)
+        assert problem.code in codes, f"{method} {template} does not document {problem.code}"
+        assert problem.status == reply.status
+    elif is_struct(operation.answer):
+        told = msgspec.json.decode(reply.body, type=operation.answer)
+        # Nothing is in the answer that its type does not know.
+        assert msgspec.json.decode(msgspec.json.encode(told)) == reply.json
+
+
+def template_of(path: str) -> str:
+    steps = path.split("/")
+    if len(steps) > 3 and steps[2] in ("messages", "batches"):
+        steps[3] = "{id}"
+    return "/".join(steps)
+
+
 class Api:
     def __init__(self, client: Client, key: str) -> None:
         self.client = client
         self.key = key
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        return await self.client.ask(method, path, body, Authorization=f"Bearer {self.key}", **headers)
+        reply = await self.client.ask(method, path, body, Authorization=f"Bearer {self.key}", **headers)
+        check_answer(method, path, reply)
+        return reply
 
     async def post(self, path: str, body: Any, **headers: str) -> Reply:
         return await self.ask("POST", path, body, **headers)

@@ -1,0 +1,157 @@
+"""The OpenAPI 3.1 document, generated from the types that decode requests and make answers."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.api.operations import Operation, statuses_of
+from gateway.http.problems import PROBLEMS, Problem
+from gateway.http.routes import Route
+
+VERSION = "1"
+REFERENCE = "#/components/schemas/{name}"
+NDJSON = "application/x-ndjson"
+
+_HEADERS: dict[str, Any] = {
+    "X-Request-Id": {
+        "description": "Echoed from the request, or made here. Name it when you ask for help.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "Parts left of the account's rate, and seconds until there are more.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {"description": "The account's rate.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "Idempotency-Replayed": {
+        "description": "true: the answer of the first request with this key.",
+        "schema": {"type": "string"},
+    },
+    "Location": {"description": "Where the message or batch can be asked for.", "schema": {"type": "string"}},
+}
+_IDEMPOTENCY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a repetition harmless: within 24 hours the same key and body give the first answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The document of those routes that describe themselves."""
+    described = [(route, route.document) for route in routes if isinstance(route.document, Operation)]
+    types: list[Any] = [Problem]
+    for _, operation in described:
+        types += [kind for kind in (operation.takes, operation.lines, operation.answer) if is_struct(kind)]
+    _, schemas = msgspec.json.schema_components(list(dict.fromkeys(types)), ref_template=REFERENCE)
+    paths: dict[str, Any] = {}
+    for route, operation in described:
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sluice",
+            "version": VERSION,
+            "description": "Send SMS, and hear what became of them. GET /v1/reference is this for people.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "headers": _HEADERS,
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key: gw_live_… sends, gw_test_… only pretends to.",
+                }
+            },
+            "responses": {
+                code: {
+                    "description": f"{kind.title}. {kind.advice}",
+                    "content": {"application/problem+json": {"schema": _ref(Problem)}},
+                }
+                for code, kind in PROBLEMS.items()
+            },
+        },
+    }
+
+
+def is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _ref(kind: Any) -> dict[str, Any]:
+    return {"$ref": REFERENCE.format(name=kind.__name__)}
+
+
+def _operation(route: Route, operation: Operation) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _names(route.template)
+    ]
+    parameters += [
+        {
+            "name": parameter.name,
+            "in": "query",
+            "required": False,
+            "description": parameter.text,
+            "schema": parameter.schema,
+        }
+        for parameter in operation.parameters
+    ]
+    if operation.idempotent:
+        parameters.append(_IDEMPOTENCY)
+    made: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": operation.text,
+        "parameters": parameters,
+        "responses": _responses(operation),
+        "security": [] if operation.scope is None else [{"key": []}],
+    }
+    if operation.scope is not None:
+        made["x-scope"] = operation.scope
+    if operation.takes is not None:
+        content: dict[str, Any] = {"application/json": {"schema": _ref(operation.takes)}}
+        if operation.example is not None:
+            content["application/json"]["example"] = operation.example
+        if operation.lines is not None:
+            content[NDJSON] = {"schema": {"type": "string", "description": "A line each: MessageIn."}}
+        made["requestBody"] = {"required": True, "content": content}
+    return made
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    schema: dict[str, Any] = (
+        _ref(operation.answer)
+        if is_struct(operation.answer)
+        else {"type": "string" if operation.answer is str else "object"}
+    )
+    names = ["X-Request-Id"]
+    if operation.status == 202:
+        names += ["Location", "RateLimit", "RateLimit-Policy"]
+    if operation.idempotent:
+        names.append("Idempotency-Replayed")
+    responses: dict[str, Any] = {
+        str(operation.status): {
+            "description": "Done." if operation.status == 200 else "Durably accepted.",
+            "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+            "content": {operation.answer_type: {"schema": schema}},
+        }
+    }
+    for status, codes in statuses_of(operation).items():
+        if len(codes) == 1:
+            responses[str(status)] = {"$ref": f"#/components/responses/{codes[0]}"}
+            continue
+        responses[str(status)] = {
+            "description": " Or: ".join(PROBLEMS[code].title for code in codes) + ".",
+            "content": {"application/problem+json": {"schema": _ref(Problem)}},
+        }
+    return responses
+
+
+def _names(template: str) -> list[str]:
+    return [segment[1:-1] for segment in template.split("/") if segment.startswith("{")]

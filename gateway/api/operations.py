@@ -1,0 +1,222 @@
+"""What each operation of the API is, as data: the OpenAPI document and the reference page are made of it.
+
+`front.py` attaches these to the routes; a test holds that every route has one and answers as it says.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.api import shapes
+from gateway.api.views import STATUSES
+from gateway.http.problems import PROBLEMS
+from store.directory import Scope
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A parameter of the query."""
+
+    name: str
+    text: str
+    schema: dict[str, Any]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation.
+
+    `problems` are types of `gateway.http.problems` beside those that every operation has; `example` is a body
+    that works as it stands.
+    """
+
+    name: str  # operationId
+    summary: str
+    text: str
+    scope: Scope | None
+    answer: Any  # type of the body of its success
+    status: int = 200
+    takes: Any = None  # type of the body that it takes
+    lines: Any = None  # type of a line of the streamed form
+    parameters: tuple[Parameter, ...] = ()
+    problems: tuple[str, ...] = ()
+    example: Any = None
+    idempotent: bool = False
+    answer_type: str = "application/json"
+
+
+def _text(name: str, text: str) -> Parameter:
+    return Parameter(name, text, {"type": "string"})
+
+
+LIMIT = Parameter(
+    "limit",
+    "Most items of a page.",
+    {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50},
+)
+CURSOR = _text("cursor", "`next` of the page before.")
+
+# Every operation can answer these: the head is judged before anything else.
+COMMON = (
+    "invalid-request",
+    "request-timeout",
+    "expectation-failed",
+    "header-too-large",
+    "internal",
+    "not-implemented",
+    "version",
+)
+WITH_KEY = ("unauthorized", "forbidden", "rate-limited")
+_BODY = ("validation", "too-large", "unsupported-media-type", "queue-full")
+_SEND = (
+    *_BODY,
+    "blacklisted",
+    "content-rejected",
+    "quota-exceeded",
+    "review-required",
+    "no-route",
+    "idempotency-in-progress",
+    "idempotency-mismatch",
+)
+
+OPERATIONS: dict[str, Operation] = {
+    "POST /v1/messages": Operation(
+        "send_message",
+        "Send a message",
+        "202 means that the message, its quota debit and its receipt request are on disk; it promises nothing"
+        " about delivery. A text that is too long for one SMS is cut into parts; each costs one part of quota.",
+        "send",
+        shapes.MessageAccepted,
+        202,
+        shapes.MessageIn,
+        problems=_SEND,
+        example={"to": "+8613800138000", "text": "您好", "client_ref": "ord-991"},
+        idempotent=True,
+    ),
+    "GET /v1/messages": Operation(
+        "list_messages",
+        "List messages",
+        "Messages of the key's account, newest first. A page may be short, or even empty, and still have a"
+        " `next`: a filter looks at some thousand messages a request.",
+        "read",
+        shapes.MessagePage,
+        parameters=(
+            _text("client_ref", "Messages with this reference."),
+            _text("to", "Messages to this number."),
+            Parameter(
+                "status",
+                "Messages in this state now.",
+                {"type": "string", "enum": sorted(set(STATUSES.values()))},
+            ),
+            Parameter("since", "Messages accepted since then.", {"type": "string", "format": "date-time"}),
+            LIMIT,
+            CURSOR,
+        ),
+        problems=("validation",),
+    ),
+    "GET /v1/messages/{id}": Operation(
+        "get_message",
+        "Get a message",
+        "What is known of a message now. Ids of other accounts are answered like ids that do not exist.",
+        "read",
+        shapes.MessageOut,
+        problems=("not-found",),
+    ),
+    "DELETE /v1/messages/{id}": Operation(
+        "cancel_message",
+        "Cancel a message",
+        "Only a message of which nothing has left yet: once a part is on its way nobody can take it back.",
+        "send",
+        shapes.MessageOut,
+        problems=("not-found", "conflict"),
+    ),
+    "POST /v1/estimate": Operation(
+        "estimate_message",
+        "Estimate a message",
+        "The judgement that a real message would get: parts, alphabet, masking, or the reason for a refusal."
+        " Nothing is stored or counted.",
+        "send",
+        shapes.Estimate,
+        takes=shapes.MessageIn,
+        problems=_BODY,
+        example={"to": "+8613800138000", "text": "Only €5, 您好"},
+    ),
+    "POST /v1/batches": Operation(
+        "send_batch",
+        "Send many messages",
+        "Up to 10,000 messages (8 MB) as JSON, or up to 1,000,000 as application/x-ndjson, a message a line;"
+        ' a first line of the form `{"defaults": {…}}` holds for all that follow. Each message is taken or'
+        " refused for itself; a batch whose form is wrong is refused whole (of a stream, the line).",
+        "send",
+        shapes.BatchAccepted,
+        202,
+        shapes.BatchIn,
+        shapes.MessageIn,
+        problems=_SEND,
+        example={"defaults": {"text": "您好"}, "recipients": ["+8613800138000", "+8613800138001"]},
+        idempotent=True,
+    ),
+    "GET /v1/batches/{id}": Operation(
+        "get_batch",
+        "Get a batch",
+        "How many messages of the batch are in which state.",
+        "read",
+        shapes.BatchOut,
+        problems=("not-found",),
+    ),
+    "GET /v1/batches/{id}/messages": Operation(
+        "list_batch_messages",
+        "List the messages of a batch",
+        "In the order in which they were taken.",
+        "read",
+        shapes.MessagePage,
+        parameters=(LIMIT, CURSOR),
+        problems=("not-found", "validation"),
+    ),
+    "POST /v1/batches/{id}/cancel": Operation(
+        "cancel_batch",
+        "Cancel a batch",
+        "Cancels every message of which nothing has left yet.",
+        "send",
+        shapes.Cancelled,
+        problems=("not-found", "too-large", "queue-full"),
+    ),
+    "GET /v1/inbound": Operation(
+        "list_inbound",
+        "List inbound messages",
+        "Messages from handsets to the numbers of the key's account, newest first. Long ones are joined.",
+        "inbound",
+        shapes.InboundPage,
+        parameters=(LIMIT, CURSOR),
+        problems=("validation",),
+    ),
+    "GET /v1/balance": Operation(
+        "get_balance",
+        "Get the balance",
+        "Parts that the key's user may still use: limit, minus used, minus reserved by messages on their way.",
+        "read",
+        shapes.Balance,
+    ),
+    "GET /v1/openapi.json": Operation(
+        "get_openapi",
+        "Get the OpenAPI document",
+        "This API, for programs.",
+        None,
+        dict[str, Any],
+    ),
+    "GET /v1/reference": Operation(
+        "get_reference",
+        "Get the reference",
+        "This API, for people.",
+        None,
+        str,
+        answer_type="text/plain",
+    ),
+}
+
+
+def statuses_of(operation: Operation) -> dict[int, list[str]]:
+    """Every status that an operation may answer beside its success -> the problem types behind it."""
+    found: dict[int, list[str]] = {}
+    with_key = WITH_KEY if operation.scope is not None else ()
+    for code in (*COMMON, *with_key, *operation.problems):
+        found.setdefault(PROBLEMS[code].status, []).append(code)
+    return dict(sorted(found.items()))

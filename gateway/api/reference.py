@@ -1,0 +1,152 @@
+"""The reference for people, as plain text that reads well and is Markdown too, made of the same data as the
+OpenAPI document."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.api import sandbox
+from gateway.api.openapi import NDJSON, document
+from gateway.api.operations import Operation, statuses_of
+from gateway.api.views import STATUSES
+from gateway.http.problems import PROBLEMS
+from gateway.http.routes import Route
+
+INTRODUCTION = """\
+# Sluice: the HTTP API, /v1
+
+Send SMS, and hear what became of them. Everything is JSON in UTF-8. The same for programs: GET /v1/openapi.json
+
+    curl -H 'Authorization: Bearer gw_live_…' -H 'Content-Type: application/json' \\
+         -d '{"to": "+8613800138000", "text": "您好"}'  http://127.0.0.1:8080/v1/messages
+
+**Keys.** `Authorization: Bearer KEY`. A key has scopes (send, read, inbound, admin), may be bound to addresses and to an
+end, and stands for an account: it sees what that account sent. Two keys of an account may be active at once, so that
+one can take over from the other. Keys that begin `gw_test_` are for tests (below).
+
+**Errors** are application/problem+json (RFC 9457): `code` is stable, `detail` says what happened and what to do,
+`errors` points to fields (RFC 6901), `retryable` says whether the same request may succeed later, `request_id` is what
+to name when you ask for help.
+
+**Repeating.** Send an `Idempotency-Key` with a POST and repeat it as often as you like for 24 hours: it happens once,
+and every repetition gets the first answer with `Idempotency-Replayed: true`.
+
+**Rates** count parts (one SMS each). `RateLimit` says what is left; 429 says when to come again.
+
+**Ids** sort by time. Times are RFC 3339 in UTC. Absent and null fields mean the same. Unknown fields are refused.
+Fields may be added to answers within /v1; none is ever renamed or removed.
+"""
+
+
+def reference(routes: Iterable[Route]) -> str:
+    """The whole page."""
+    described = [(route, route.document) for route in routes if isinstance(route.document, Operation)]
+    schemas = document(route for route, _ in described)["components"]["schemas"]
+    lines = [INTRODUCTION]
+    for route, operation in described:
+        lines += _operation(route, operation)
+    lines += ["## Shapes", ""]
+    for name, schema in sorted(schemas.items()):
+        lines += _shape(name, schema)
+    lines += _statuses()
+    lines += _problems()
+    lines += _tests()
+    return "\n".join(lines) + "\n"
+
+
+def _operation(route: Route, operation: Operation) -> Iterator[str]:
+    yield f"## {operation.summary}: {route.method} {route.template}"
+    yield ""
+    yield operation.text
+    yield ""
+    if operation.scope is not None:
+        yield f"Needs a key with the scope `{operation.scope}`."
+        yield ""
+    for parameter in operation.parameters:
+        yield f"- `{parameter.name}`: {parameter.text}{_bounds(parameter.schema)}"
+    if operation.parameters:
+        yield ""
+    if operation.takes is not None:
+        also = f", or {NDJSON} with a {operation.lines.__name__} a line" if operation.lines else ""
+        yield f"Takes {operation.takes.__name__}{also}."
+        if operation.example is not None:
+            yield ""
+            yield f"    {msgspec.json.encode(operation.example).decode()}"
+        yield ""
+    name = getattr(operation.answer, "__name__", "text")
+    yield f"Answers {operation.status} with {name}. Otherwise:"
+    for status, codes in statuses_of(operation).items():
+        yield f"- {status}: {', '.join(codes)}"
+    yield ""
+
+
+def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield f"### {name}"
+    yield ""
+    if "description" in schema:
+        yield schema["description"].replace("\n\n", "\n").strip()
+        yield ""
+    required = schema.get("required", ())
+    for field, kind in schema.get("properties", {}).items():
+        needed = ", required" if field in required else ""
+        text = kind.get("description") or next(
+            (one["description"] for one in kind.get("anyOf", ()) if "description" in one), ""
+        )
+        yield f"- `{field}` ({_kind(kind)}{needed}){': ' + text if text else ''}"
+    yield ""
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "enum" in schema:
+        return " | ".join(str(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        kinds = [_kind(one) for one in schema["anyOf"] if one.get("type") != "null"]
+        return " | ".join(kinds)
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_kind(schema['items'])}"
+    if kind == "object":
+        return "object"
+    return f"{schema.get('format') or kind}{_bounds(schema)}"
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" {low} to {high}"
+    if "maxLength" in schema:
+        return f" of up to {schema['maxLength']} characters"
+    if "enum" in schema:
+        return f" One of {', '.join(schema['enum'])}."
+    return ""
+
+
+def _statuses() -> Iterator[str]:
+    yield "## Statuses"
+    yield ""
+    yield "accepted: on disk. Then: " + ", ".join(dict.fromkeys(STATUSES.values())) + "."
+    yield ""
+
+
+def _problems() -> Iterator[str]:
+    yield "## Problems"
+    yield ""
+    for kind in PROBLEMS.values():
+        again = " May succeed later." if kind.retryable else ""
+        yield f"- `{kind.code}` ({kind.status}) {kind.title}. {kind.advice}{again}"
+    yield ""
+
+
+def _tests() -> Iterator[str]:
+    yield "## Test keys"
+    yield ""
+    yield "Messages of a gw_test_ key are judged and answered like any other, cost nothing, are sent nowhere, and end"
+    yield "as the last three digits of the number say; every other number is delivered."
+    yield ""
+    for digits, magic in sandbox.ENDS.items():
+        yield f"- …{digits:03d}: {magic.text}"
+    for digits, reason in sandbox.REFUSALS.items():
+        yield f"- …{digits:03d}: refused at once, {reason.name.lower().replace('_', '-')}"
