@@ -142,7 +142,7 @@ class Core:
 
     def _reject(self, parts: list[Part]) -> None:
         self.withdrawn |= {part.id for part in parts}
-        self.end(parts, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH, sent=False)
+        self.end(parts, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH)
 
     def _rules(self) -> Rules:
         return Rules(
@@ -238,15 +238,19 @@ class Core:
 
     def expire(self, parts: list[Part]) -> None:
         """Queued parts whose validity is over: EXPIRED, and a receipt if one was asked for."""
-        self.end(parts, State.EXPIRED, Reason.EXPIRED_IN_QUEUE, sent=False)
+        self.end(parts, State.EXPIRED, Reason.EXPIRED_IN_QUEUE)
 
     def fail(self, parts: list[Part]) -> None:
         """Parts of which a carrier's settings make no submit_sm."""
-        self.end(parts, State.FAILED, Reason.BAD_FIELD, sent=False)
+        self.end(parts, State.FAILED, Reason.BAD_FIELD)
 
-    def end(self, parts: Iterable[Part], state: State, reason: int, *, sent: bool) -> None:
+    def end(self, parts: Sequence[Part], state: State, reason: int) -> None:
         changes = Changes()
-        events = self.outcomes.end(parts, state, reason, changes, sent=sent)
+        sent = {part.id for part in parts if part.state == State.SENT}
+        if sent:
+            for carrier in self.carriers.values():
+                carrier.correlation.end(sent)
+        events = self.outcomes.end(parts, state, reason, changes)
         self.committer.submit(changes, lambda applied: self.deliver(events))
 
     def claim(self, carrier: CarrierState, parts: list[Part]) -> None:

@@ -6,6 +6,8 @@ lookup that misses here goes on. An entry whose part is final stays for a while,
 known for one. How a carrier writes its ids is learned from the pairs that matched.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from gateway.smpp.message_ids import HabitLearner, response_key
@@ -52,8 +54,7 @@ class Correlation:
         receipt_id = fields.message_id
         if not receipt_id:
             return MISS
-        from_tlv = bool(fields.message_id_from_tlv)
-        for key in self.habits.keys(receipt_id, from_tlv=from_tlv):
+        for key in self.keys(receipt_id, from_tlv=bool(fields.message_id_from_tlv)):
             part = self.live.get(key)
             if part is not None:
                 self._learn(key, fields)
@@ -74,9 +75,23 @@ class Correlation:
         if fields.message_id_from_tlv and fields.message_id_from_text:
             self.habits.matched(fields.message_id_from_tlv, fields.message_id_from_text)
 
+    def keys(self, receipt_id: str, *, from_tlv: bool = False) -> tuple[str, ...]:
+        """The keys that this receipt's id is believed to stand for."""
+        if self.habits.rule == "same":
+            # Answered ids are kept in one form whatever the rule: nothing is converted, but zeros and case go.
+            return (response_key(receipt_id),) if receipt_id else ()
+        return self.habits.keys(receipt_id, from_tlv=from_tlv)
+
     def candidates(self, receipt_id: str) -> tuple[str, ...]:
         """Every key that an answer for this receipt's id could come under."""
-        return (*self.habits.keys(receipt_id), *self.habits.trials(receipt_id))
+        return (*self.keys(receipt_id), *self.habits.trials(receipt_id))
+
+    def key_of(self, part: Part, receipt_id: str) -> str:
+        """The key under which `part` is, if this receipt's id can mean it."""
+        for key in self.candidates(receipt_id):
+            if self.live.get(key) is part:
+                return key
+        return self.key(receipt_id)
 
     def knows(self, fields: ReceiptFields) -> bool:
         """Whether memory can say what a receipt's id means, a conversion not yet believed included."""
@@ -102,11 +117,16 @@ class Correlation:
         if len(final) >= FINAL_ENTRIES_MAX:
             self._final_before, self._final = final, {}
 
+    def end(self, part_ids: Collection[int]) -> None:
+        """These parts ended without a receipt: one that still comes is a repeat."""
+        for key in [key for key, part in self.live.items() if part.id in part_ids]:
+            self.finish(key)
+
     def evict(self) -> list[tuple[str, int]]:
         """Over the bound: the oldest entries as (key, part id), for the store's map."""
         if len(self.live) <= self.live_max:
             return []
-        count = self.live_max // EVICT_SHARE
+        count = max(1, self.live_max // EVICT_SHARE)
         keys = [key for key, _ in zip(self.live, range(count), strict=False)]
         return [(key, self.live.pop(key).id) for key in keys]
 

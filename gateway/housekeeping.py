@@ -111,14 +111,13 @@ class Housekeeping:
         full = len(parts) >= refill.limit
         if parts and full:
             parts = whole_messages(parts)
+        # Before any of them can be sent, answered and reported on.
+        for head in sorted({part.id - part.part_no + 1 for part in parts if part.parts > 1}):
+            core.adopt_siblings(await core.message_parts(head))
         good = await self.still_allowed(parts)
         if carrier.suspects:
             self._mark_suspects(carrier, good)
         carrier.queue.refilled(refill, good, high_id=parts[-1].id if parts else 0, more=full)
-        if any(part.parts > 1 for part in good):
-            heads = sorted({part.id - part.part_no + 1 for part in good if part.parts > 1})
-            for head in heads:
-                core.adopt_siblings(await core.message_parts(head))
         carrier.pump()
 
     def _mark_suspects(self, carrier: "CarrierState", parts: list[Part]) -> None:
@@ -147,7 +146,7 @@ class Housekeeping:
             chain = account.group_chain if account else ()
             (listed if check(part.dest, chain, names.get(part.sms_type, "")) else good).append(part)
         if listed:
-            core.end(listed, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH, sent=False)
+            core.end(listed, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH)
         return good
 
     async def _refill_log(self, account: "AccountState") -> None:
@@ -265,7 +264,7 @@ class Housekeeping:
         unknown = [part for part in overdue if part.state in (State.SENT, State.HELD)]
         silent = [part for part in unknown if part.expires_at + grace_ms <= now_ms]
         if silent:
-            core.end(silent, State.UNKNOWN, Reason.NO_RECEIPT, sent=True)
+            core.end(silent, State.UNKNOWN, Reason.NO_RECEIPT)
         waiting: list[Part] = []
         for part in overdue:
             carrier = core.carriers.get(part.carrier)
@@ -276,7 +275,7 @@ class Housekeeping:
             waiting += carrier.queue.remove(lambda p, i=part.id: p.id == i) or [part]  # type: ignore[misc]
             core.withdrawn.add(part.id)
         if waiting:
-            core.end(waiting, State.EXPIRED, Reason.EXPIRED_IN_QUEUE, sent=False)
+            core.end(waiting, State.EXPIRED, Reason.EXPIRED_IN_QUEUE)
 
     async def _sweep_events(self, now_ms: int) -> None:
         core = self._core

@@ -124,7 +124,7 @@ class Operations:
         if not waiting:
             return 0
         changes = Changes()
-        events = core.outcomes.end(waiting, State.CANCELLED, Reason.CANCELLED, changes, sent=False)
+        events = core.outcomes.end(waiting, State.CANCELLED, Reason.CANCELLED, changes)
         # What follows must not depend on whether the asker is still there when the round is durable.
         await core.committer.submit(changes, lambda applied: core.deliver(events)).settled.wait()
         return len(waiting)

@@ -57,6 +57,11 @@ MESSAGE_STATE_OF_STATE = {
 
 
 _SPLIT = PartFlag.SPLIT_BY_US
+_SENT, _FINAL_FROM = int(State.SENT), int(State.DELIVERED)
+
+ATTEMPTS_MAX = 1_000  # numbered; further ones of a part that is refused for days share the last number
+UNSETTLED_MAX = 10_000  # parts that ended in doubt and may still prove to have been sent
+PARKED_KEYS_MAX = 100_000  # of receipts that match nothing: 100 MB; older ones stay in the store alone
 
 
 class Outcomes:
@@ -74,6 +79,7 @@ class Outcomes:
         self._user_of = user_of
         self._splits = splits
         self.parked: dict[tuple[int, str], list[tuple[ParkedReceipt, ReceiptFields]]] = {}
+        self._unsettled: dict[int, None] = {}
         self.duplicate_receipts = 0
         self.unmatched_receipts = 0
 
@@ -112,7 +118,15 @@ class Outcomes:
                     remember(smsc_id, part)
                 if tries:
                     tries.pop(part.id, None)
-                settle(user_of(part.account), id_day(part.id))
+                if part.state < _SENT or part.state == State.HELD:
+                    settle(user_of(part.account), id_day(part.id))
+                    part.state = _SENT
+                elif part.id in self._unsettled:
+                    # It ended as not sent, and its parts were given back: it was sent, after all.
+                    del self._unsettled[part.id]
+                    tally.use(user_of(part.account), id_day(part.id))
+            elif flight.n >= ATTEMPTS_MAX and self._decided(part):
+                continue  # must not be written over the answer that decided
             attempts.append(
                 Attempt(
                     part.id,
@@ -132,8 +146,10 @@ class Outcomes:
                     events += self._match_parked(carrier, smsc_id, part, changes)
                 continue
             carrier.refused[status] = carrier.refused.get(status, 0) + 1
+            if self._decided(part) or (late and part.state != State.HELD):
+                continue  # another attempt has decided, or will
             if status in THROTTLING or status in TEMPORARY or status in carrier.carrier.retry_statuses:
-                tries[part.id] = flight.n
+                tries[part.id] = min(flight.n, ATTEMPTS_MAX - 1)
                 retry.append(part)
                 throttled = throttled or status in THROTTLING
                 if status in THROTTLING:
@@ -142,15 +158,24 @@ class Outcomes:
                     carrier.adaptive.paused_until = self._clock.now() + carrier.adaptive.PAUSE_S
             else:
                 tries.pop(part.id, None)
-                events += self._end(part, State.FAILED, status & 0x3FFF, now_ms, changes, tally, sent=False)
+                events += self._end(part, State.FAILED, status & 0x3FFF, now_ms, changes, tally)
         if accepted:
             carrier.accepted += accepted
             if not throttled:
                 carrier.adaptive.accepted()
         if retry:
+            if carrier.carrier.on_unknown != "resend":
+                for part in retry:
+                    part.state = State.QUEUED  # no longer claimed or held: this one was not taken
+                    changes.moved.append((part.id, int(State.QUEUED), carrier.id))
             carrier.put_back(retry)
         changes.usage += tally.rows()
         return events
+
+    @staticmethod
+    def _decided(part: Part) -> bool:
+        """Whether a carrier has taken this part, or it is final: no other attempt's answer matters."""
+        return part.state == _SENT or part.state >= _FINAL_FROM
 
     def unanswered(
         self, carrier: CarrierState, bind: int, flights: Iterable[Flight], changes: Changes, *, lost: bool
@@ -178,19 +203,21 @@ class Outcomes:
                     flight.pdu,
                 )
             )
+            if self._decided(part):
+                continue
             carrier.maybe_duplicates += 1
             if policy == "resend":
                 part.flags |= PartFlag.MAYBE_DUPLICATE
                 changes.flagged.append((part.id, part.flags))
-                carrier.tries[part.id] = flight.n
+                carrier.tries[part.id] = min(flight.n, ATTEMPTS_MAX - 1)
                 again.append(part)
             elif policy == "hold":
-                changes.moved.append((part.id, State.HELD, carrier.id))
+                part.state = State.HELD
+                changes.moved.append((part.id, int(State.HELD), carrier.id))
             else:
                 events += self._end(
-                    part, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, now_ms, changes, tally, sent=True
+                    part, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, now_ms, changes, tally, doubtful=True
                 )
-                tally.settle(self._user_of(part.account), id_day(part.id))
         if again:
             carrier.put_back(again)
         changes.usage += tally.rows()
@@ -222,7 +249,13 @@ class Outcomes:
             part = live.get(key)
             dest = digits_of(pdu.source_addr)
             # The straight way: a known id, the same number, a final state, a message that is one part.
-            if part is not None and dest == part.dest and fields.final and not part.flags & _SPLIT:
+            if (
+                part is not None
+                and dest == part.dest
+                and fields.final
+                and part.state < _FINAL_FROM
+                and not part.flags & _SPLIT
+            ):
                 message_state = fields.state
                 state = STATE_OF_MESSAGE_STATE[message_state]
                 error = fields.error_code
@@ -271,6 +304,11 @@ class Outcomes:
         if dest and dest != part.dest and not same_subscriber(dest, part.dest):
             self._park(carrier, bind, pdu.raw, fields, dest, "destination differs", now_ms, changes)
             return []
+        if part.state >= _FINAL_FROM:
+            # Ended already: by the receipt of another attempt, or by us.
+            carrier.correlation.finish(match.key)
+            self.duplicate_receipts += 1
+            return []
         return self._receipt(carrier, bind, match.key, part, fields, receipt_id, now_ms, pdu.raw, changes)
 
     def _receipt(
@@ -292,7 +330,8 @@ class Outcomes:
         told: tuple[int, int] | None
         if state is None:
             asked = part.registered_delivery & RegisteredDelivery.INTERMEDIATE
-            told = (message_state, error) if asked else None
+            reported = part.flags & _SPLIT and self._splits.is_reported(part)
+            told = (message_state, error) if asked and not reported else None
         else:
             carrier.correlation.finish(key)
             part.state = state
@@ -347,13 +386,19 @@ class Outcomes:
         """Keep a parked receipt in memory under every key that an answer could bring."""
         for key in carrier.correlation.candidates(parked.smsc_message_id):
             self.parked.setdefault((carrier.id, key), []).append((parked, fields))
+        while len(self.parked) > PARKED_KEYS_MAX:
+            del self.parked[next(iter(self.parked))]
 
     def _match_parked(self, carrier: CarrierState, smsc_id: str, part: Part, changes: Changes) -> list[Event]:
         """An answer came: were there receipts for its id already?"""
         key = carrier.correlation.key(smsc_id)
         events: list[Event] = []
         for parked, fields in list(self.parked.get((carrier.id, key), ())):
-            if not parked.dest or same_subscriber(parked.dest, part.dest):
+            # Without a number to vouch for it, only a form of the id that is believed will do.
+            believed = key in carrier.correlation.keys(parked.smsc_message_id)
+            if same_subscriber(parked.dest, part.dest) if parked.dest else believed:
+                if not believed:
+                    carrier.correlation.habits.matched(key, parked.smsc_message_id)
                 events += self.match_parked_late(carrier, parked, fields, part, changes)
         return events
 
@@ -380,22 +425,23 @@ class Outcomes:
         if part.state >= State.DELIVERED:
             self.duplicate_receipts += 1
             return []
-        key = carrier.correlation.key(parked.smsc_message_id)
+        key = carrier.correlation.key_of(part, parked.smsc_message_id)
         return self._receipt(
             carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at, parked.raw, changes
         )
 
     # -- ends that no carrier reports -------------------------------------------------------------
 
-    def end(
-        self, parts: Iterable[Part], state: State, error: int, changes: Changes, *, sent: bool
-    ) -> list[Event]:
-        """End parts ourselves: expired, cancelled, blacklisted at dispatch, given up on."""
+    def end(self, parts: Iterable[Part], state: State, error: int, changes: Changes) -> list[Event]:
+        """End parts ourselves: expired, cancelled, blacklisted at dispatch, given up on.
+
+        What no carrier is known to have taken is given back to its user.
+        """
         now_ms = self._clock.wall_ms()
         tally = UsageTally(self._quota)
         events: list[Event] = []
         for part in parts:
-            events += self._end(part, state, error, now_ms, changes, tally, sent=sent)
+            events += self._end(part, state, error, now_ms, changes, tally)
         changes.usage += tally.rows()
         return events
 
@@ -408,13 +454,17 @@ class Outcomes:
         changes: Changes,
         tally: UsageTally,
         *,
-        sent: bool,
+        doubtful: bool = False,
     ) -> list[Event]:
         if part.state >= State.DELIVERED:
             return []
-        part.state = state
-        if not sent:
+        if part.state != State.SENT:
             tally.release(self._user_of(part.account), id_day(part.id))
+            if doubtful or part.flags & PartFlag.MAYBE_DUPLICATE:
+                self._unsettled[part.id] = None
+                if len(self._unsettled) > UNSETTLED_MAX:
+                    del self._unsettled[next(iter(self._unsettled))]
+        part.state = state
         changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
         message_state = MESSAGE_STATE_OF_STATE[state]
         told = self._told(part, message_state, error)

@@ -75,6 +75,10 @@ class UsageTally:
         """Reserved parts will not be sent."""
         self._move(user, day, -parts, 0)
 
+    def use(self, user: int, day: int, parts: int = 1) -> None:
+        """Parts that were released turn out to have been sent."""
+        self._move(user, day, 0, parts)
+
     def _move(self, user: int, day: int, reserved: int, used: int) -> None:
         row = self._rows.get((user, day))
         if row is None:

@@ -120,7 +120,7 @@ async def _claimed(core: "Core") -> None:
             carrier = core.carriers.get(part.carrier)
             (failed if carrier and carrier.carrier.on_unknown == "fail" else held).append(part)
         changes = Changes(moved=[(part.id, State.HELD, part.carrier) for part in held])
-        events = core.outcomes.end(failed, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, changes, sent=True)
+        events = core.outcomes.end(failed, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, changes)
         core.committer.submit(changes, lambda applied, events=events: core.deliver(events))  # type: ignore[misc]
 
 

@@ -13,11 +13,11 @@ from store.model import Part, State
 
 
 class _Open(msgspec.Struct, gc=False):
-    """A split message of which a part is final already."""
+    """A split message of which a part is final already; parts by their numbers."""
 
-    delivered: set[int]  # part numbers
+    ended: set[int]
+    delivered: set[int]
     reported: bool  # its receipt was given: a part failed
-    ended: int  # parts that are final
 
 
 class SplitMessages:
@@ -32,8 +32,8 @@ class SplitMessages:
         head = part.id - part.part_no + 1
         message = self._open.get(head)
         if message is None:
-            message = self._open[head] = _Open(set(), False, 0)
-        message.ended += 1
+            message = self._open[head] = _Open(set(), set(), False)
+        message.ended.add(part.part_no)
         tell: tuple[int, int] | None = None
         if message_state == MessageState.DELIVERED:
             message.delivered.add(part.part_no)
@@ -42,24 +42,26 @@ class SplitMessages:
         elif not message.reported:
             message.reported = True
             tell = (message_state, error)
-        if message.ended >= part.parts:
+        if len(message.ended) >= part.parts:
             del self._open[head]
         return tell
+
+    def is_reported(self, part: Part) -> bool:
+        """Whether the message of this part has had its receipt, after which nothing else is told of it."""
+        message = self._open.get(part.id - part.part_no + 1)
+        return message is not None and message.reported and not self._receipts_each(part.account)
 
     def adopt(self, siblings: Iterable[Part]) -> None:
         """Parts of one message as the store has them, final or not."""
         parts = list(siblings)
-        head = parts[0].id - parts[0].part_no + 1
-        if head in self._open:
-            return
         final = [part for part in parts if part.state >= State.DELIVERED]
-        if not final:
+        if not final or len(final) >= final[0].parts:
             return
-        self._open[head] = _Open(
-            {part.part_no for part in final if part.state == State.DELIVERED},
-            any(part.state != State.DELIVERED for part in final),
-            len(final),
-        )
+        # What ended meanwhile, while the store was read, stays known.
+        message = self._open.setdefault(parts[0].id - parts[0].part_no + 1, _Open(set(), set(), False))
+        message.ended |= {part.part_no for part in final}
+        message.delivered |= {part.part_no for part in final if part.state == State.DELIVERED}
+        message.reported = message.reported or message.ended != message.delivered
 
     def __len__(self) -> int:
         return len(self._open)

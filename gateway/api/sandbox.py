@@ -73,7 +73,7 @@ def end_tests(core: "Core", parts: Sequence[Part]) -> None:
         by_end.setdefault(part.dest % SUFFIX, []).append(part)
     for digits, some in by_end.items():
         magic = ENDS.get(digits, DELIVERED)
-        core.end(some, magic.state, magic.error, sent=False)
+        core.end(some, magic.state, magic.error)
 
 
 async def recover(core: "Core") -> None:
