@@ -203,6 +203,7 @@ def store_options(config: Config) -> StoreOptions:
         disk_low_octets=store.disk_low_mib << 20,
         disk_critical_octets=store.disk_critical_mib << 20,
         ballast_octets=store.ballast_mib << 20,
+        receipt_grace_ms=config.receipts.unknown_after_hours * 3_600_000,
     )
 
 

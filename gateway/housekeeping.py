@@ -34,6 +34,7 @@ FAILOVER_AFTER_S = 5.0  # a carrier down for this long gives its waiting message
 JUMP_MS = 5 * 60 * 1000  # a wall clock that steps forward by this much is not believed at once
 STABLE_S = 60.0
 EVICT_BATCH = 10_000
+UNINDEXED_PARTS_MAX = 100_000  # above it, finding what an inbound message answers scans for over 10 ms
 
 
 class WallWatch:
@@ -57,6 +58,7 @@ class Housekeeping:
     def __init__(self, core: "Core", on_sealed: Callable[[int], Awaitable[None]]) -> None:
         self._core = core
         self._on_sealed = on_sealed
+        self._to_seal: set[int] = set()
         self._wall = WallWatch(core.clock.now(), core.clock.wall_ms())
 
     async def run(self) -> None:
@@ -66,6 +68,7 @@ class Housekeeping:
             nursery.start_soon(self._every, SWEEP_PERIOD_S, self.sweep)
             nursery.start_soon(self._every, 1.0, self.each_second)
             nursery.start_soon(self._every, 1.0, self.maintain_store)
+            nursery.start_soon(self._every, SWEEP_PERIOD_S, self.seal_days)
 
     async def _every(self, period_s: float, do: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -82,11 +85,19 @@ class Housekeeping:
             core.disk = done.disk
             for carrier in core.carriers.values():
                 carrier.stopped = done.disk == "critical"
-            for day in done.days_to_seal:
-                await core.ports.store.read(lambda s, day=day: s.seal(day))  # type: ignore[misc]
-                await self._on_sealed(day)
+            self._to_seal.update(done.days_to_seal)
+            if done.unindexed_parts > UNINDEXED_PARTS_MAX:
+                await core.ports.store.read(lambda s: s.index_recent())
             if not done.more:
                 return
+
+    async def seal_days(self) -> None:
+        """Index days that are over for searches, and take their usage into config.db. Seconds for a large day."""
+        while self._to_seal:
+            day = min(self._to_seal)
+            await self._core.ports.store.read(lambda s: s.seal(day))  # noqa: B023
+            await self._on_sealed(day)
+            self._to_seal.discard(day)
 
     # -- queues and logs that outgrew memory ------------------------------------------------------
 
