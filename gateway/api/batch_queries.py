@@ -1,10 +1,11 @@
 """What became of a batch: its figures, its messages, and cancelling what still waits."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+import trio
 
 from gateway.api import ids
 from gateway.api.batches import Batches
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 READ_PARTS = 2_000  # of one reading in a worker thread: 20 ms
 CANCEL_PARTS = 5_000
+RANGES_MAX = 100_000  # passes of one batch; a million messages are a thousand
+SETTLED_KEPT = 50_000  # passes: 20 MB
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,8 +39,9 @@ class BatchQueries:
         self._core = core
         self._ledger = ledger
         self._batches = batches
-        # Figures of batches of which every message had its end: they change no more.
-        self._finished: dict[int, dict[str, int]] = {}
+        # Figures of passes of which every message has had its end: (batch, first id) -> messages by status.
+        self._settled: OrderedDict[tuple[int, int], Counter[str]] = OrderedDict()
+        self._counting = trio.CapacityLimiter(1)  # a million parts are seconds of reading: one such at a time
 
     async def _find(self, request: Request) -> BatchRow | None:
         identity: Identity = request.context
@@ -54,14 +58,9 @@ class BatchQueries:
         row = await self._find(request)
         if row is None:
             return unknown_batch(request)
-        states = self._finished.get(row.id)
-        if states is None:
+        async with self._counting:
             states, all_final = await self._count(row)
-            if all_final and row.stage != RECEIVING:
-                self._finished[row.id] = states
-                while len(self._finished) > FINISHED_KEPT:
-                    del self._finished[next(iter(self._finished))]
-        finished = row.id in self._finished
+        finished = all_final and row.stage != RECEIVING
         out = BatchOut(
             ids.show(ids.BATCH, row.id),
             "finished" if finished else "receiving" if row.stage == RECEIVING else "processing",
@@ -82,14 +81,28 @@ class BatchQueries:
         counts: Counter[str] = Counter()
         all_final = True
         for first, last in await self._ledger.read(lambda store: store.ranges(row.id, 0, RANGES_MAX)):
-            for low in range(first, last + 1, READ_PARTS):
-                high = min(low + READ_PARTS, last + 1)
-                some, final = await self._core.ports.store.read(
-                    lambda s, low=low, high=high: _count_parts(s, low, high)  # type: ignore[misc]
-                )
-                counts.update(some)
+            settled = self._settled.get((row.id, first))
+            if settled is None:
+                settled, final = await self._count_range(first, last)
+                if final:
+                    self._settled[row.id, first] = settled
+                    while len(self._settled) > SETTLED_KEPT:
+                        self._settled.popitem(last=False)
                 all_final = all_final and final
+            counts.update(settled)
         return dict(counts), all_final
+
+    async def _count_range(self, first: int, last: int) -> tuple[Counter[str], bool]:
+        counts: Counter[str] = Counter()
+        all_final = True
+        for low in range(first, last + 1, READ_PARTS):
+            high = min(low + READ_PARTS, last + 1)
+            some, final = await self._core.ports.store.read(
+                lambda s, low=low, high=high: _count_parts(s, low, high)  # type: ignore[misc]
+            )
+            counts.update(some)
+            all_final = all_final and final
+        return counts, all_final
 
     async def messages(self, request: Request) -> Response:
         """The messages of a batch in the order in which they were taken."""
@@ -153,10 +166,6 @@ class BatchQueries:
                     )
                     cancelled += sum(STATUSES[message_outcome([part])[0]] == "cancelled" for part in now)
         return Response(200, _encode(Cancelled(cancelled, messages - cancelled)))
-
-
-RANGES_MAX = 100_000
-FINISHED_KEPT = 1_000
 
 
 def unknown_batch(request: Request) -> Response:

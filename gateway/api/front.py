@@ -57,6 +57,7 @@ class HttpFront:
         self.keys = Keys(core, BindGuard(config.smpp.bind_failures_max, config.smpp.bind_ban_s))
         self.store = ApiStore.open(daemon.data)
         self.ledger = Ledger(self.store)
+        self._working = False
         self.door = Door(core, self.ledger, self.latencies.http)
         admit = None if config.http.metrics_public else self.keys.needs("read")
         self.monitoring = Monitoring(daemon, self.server, latencies=self.latencies, admit=admit)
@@ -115,8 +116,10 @@ class HttpFront:
         self, listeners: Listeners, nursery: trio.Nursery, tls: ssl.SSLContext | None = None
     ) -> None:
         """Accept until cancelled. Connections and what serves them live in `nursery`, until it ends."""
-        nursery.start_soon(self._work)
-        await sandbox.recover(self._core)
+        if not self._working:
+            self._working = True
+            nursery.start_soon(self._work)
+            await sandbox.recover(self._core)
         await self.server.serve(listeners, nursery, tls)
 
     async def _work(self) -> None:

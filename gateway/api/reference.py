@@ -21,9 +21,9 @@ Send SMS, and hear what became of them. Everything is JSON in UTF-8. The same fo
     curl -H 'Authorization: Bearer gw_live_…' -H 'Content-Type: application/json' \\
          -d '{"to": "+8613800138000", "text": "您好"}'  http://127.0.0.1:8080/v1/messages
 
-**Keys.** `Authorization: Bearer KEY`. A key has scopes (send, read, inbound, admin), may be bound to addresses and to an
-end, and stands for an account: it sees what that account sent. Two keys of an account may be active at once, so that
-one can take over from the other. Keys that begin `gw_test_` are for tests (below).
+**Keys.** `Authorization: Bearer KEY`. A key has scopes (send, read, inbound, admin), may be bound to addresses and to
+an end, and stands for an account: it sees what that account sent. Two keys of an account may be active at once, so
+that one can take over from the other. Keys that begin `gw_test_` are for tests (below).
 
 **Errors** are application/problem+json (RFC 9457): `code` is stable, `detail` says what happened and what to do,
 `errors` points to fields (RFC 6901), `retryable` says whether the same request may succeed later, `request_id` is what

@@ -1,6 +1,6 @@
 """Requests and responses as values, and the octets of a response."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -65,6 +65,12 @@ class Request(msgspec.Struct, eq=False):
     def __repr__(self) -> str:
         """The request without headers and body: they hold keys and texts."""
         return f"<Request {self.method} {self.path!r} {self.request_id.decode('latin-1')}>"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        """The same for rich, whose tracebacks would show every field."""
+        yield "method", self.method
+        yield "path", self.path
+        yield "request_id", self.request_id
 
 
 class Response(msgspec.Struct, eq=False):

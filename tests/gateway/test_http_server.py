@@ -154,10 +154,15 @@ async def test_request_id_is_echoed_when_harmless_and_made_otherwise() -> None:
 async def test_a_failing_handler_costs_only_its_own_request(capsys: pytest.CaptureFixture[str]) -> None:
     async with serving(ROUTES) as bench:
         client = await bench.connect()
-        await client.send(request("GET", "/fails") + request("GET", "/echo"))
+        await client.send(
+            request("GET", "/fails", Authorization="Bearer gw_live_never-in-a-log") + request("GET", "/echo")
+        )
         failed, fine = await client.reply(), await client.reply()
         assert (failed.status, failed.json["code"], fine.status) == (500, "internal", 200)
-        assert b"secret" not in failed.body
+        assert b"a secret" not in failed.body
+        logged = capsys.readouterr().out
+        assert "a request failed" in logged
+        assert "gw_live_never-in-a-log" not in logged
 
 
 async def test_a_line_break_cannot_get_into_a_response_head(capsys: pytest.CaptureFixture[str]) -> None:
