@@ -6,7 +6,7 @@ and is called once the transaction is committed. A failed round therefore leaves
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -16,6 +16,7 @@ from store.day_moves import write_moves, write_replaced
 from store.day_schema import ATTEMPTS_A_PART_MAX
 from store.ids import id_day
 from store.model import Attempt, Changes, Delivered, Inbound, Outcome, Part, Receipt, State
+from store.part_rows import attempt_keys
 from store.young import YOUNG_STATES, PartKey
 
 id_of = attrgetter("id")
@@ -202,9 +203,22 @@ class Round:
                 self.sent[part_id] = key
             elif part_id not in young.sent and part_id not in young.sent_old:
                 others.append(part_id)
-        for part_id, key in self.file.old_keys(others).items():
+        old = self.file.old_keys(others)
+        for part_id, key in old.items():
             if key.state != State.SENT:
                 self.sent_old[part_id] = key
+        self.count(self._sent_after_their_end(i for i in others if i not in old), State.SENT)
+
+    def _sent_after_their_end(self, ids: Iterable[int]) -> Iterator[PartKey]:
+        """Keys of the ended parts of which no attempt was accepted before: they were sent, as a late answer
+        shows."""
+        for part_id, accepted in Counter(ids).items():
+            rows = self.file.connection.execute(
+                "SELECT id, account, carrier, lane, sms_type, part_no = 1, state FROM part WHERE id = ?"
+                " AND (SELECT count(*) FROM attempt WHERE key BETWEEN ? AND ? AND status = 0) = ?",
+                (part_id, *attempt_keys(self.file.day, part_id), accepted),
+            )
+            yield from map(self.file.key_of_row, rows)
 
     # -- ends -------------------------------------------------------------------------------------
 

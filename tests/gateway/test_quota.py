@@ -29,7 +29,7 @@ def test_reserving_never_overspends_and_takes_all_or_nothing(limit: int, wanted:
 
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["settle", "release"]), st.integers(1, 3), st.integers(0, 2), st.integers(1, 4)
+        st.sampled_from(["settle", "release", "use"]), st.integers(1, 3), st.integers(0, 2), st.integers(1, 4)
     ),
     max_size=30,
 )
