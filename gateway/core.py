@@ -14,6 +14,7 @@ from filters.verdict import Reason
 from gateway.accounts import AccountState
 from gateway.carriers import CarrierState
 from gateway.committer import Committer
+from gateway.correlation import digits_of
 from gateway.customer_pdus import customer_body
 from gateway.delivery import Event
 from gateway.inbound import InboundMessages, Owners
@@ -277,8 +278,9 @@ class Core:
             live, knows = carrier.correlation.live, carrier.correlation.knows
             missing = [
                 fields
-                for fields in read
-                if fields.message_id.lstrip("0").lower() not in live and not knows(fields)
+                for fields, pdu in zip(read, reports, strict=True)
+                if fields.message_id.lstrip("0").lower() not in live
+                and not knows(fields, digits_of(pdu.source_addr))
             ]
             if missing:
                 await self._look_up(carrier, missing)

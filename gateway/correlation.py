@@ -93,11 +93,19 @@ class Correlation:
                 return key
         return self.key(receipt_id)
 
-    def knows(self, fields: ReceiptFields) -> bool:
-        """Whether memory can say what a receipt's id means, a conversion not yet believed included."""
+    def knows(self, fields: ReceiptFields, dest: int) -> bool:
+        """Whether memory can say what a receipt's id means.
+
+        Of a conversion that is not believed yet only a part to the same number counts: the id of another
+        message may happen to look like it.
+        """
+        live = self.live
+        for key in self.keys(fields.message_id, from_tlv=bool(fields.message_id_from_tlv)):
+            if key in live or key in self._final or key in self._final_before:
+                return True
         return any(
-            key in self.live or key in self._final or key in self._final_before
-            for key in self.candidates(fields.message_id)
+            key in live and same_subscriber(dest, live[key].dest)
+            for key in self.habits.trials(fields.message_id)
         )
 
     def bring_back(self, key: str, part: Part) -> None:
@@ -126,7 +134,7 @@ class Correlation:
         """Over the bound: the oldest entries as (key, part id), for the store's map."""
         if len(self.live) <= self.live_max:
             return []
-        count = max(1, self.live_max // EVICT_SHARE)
+        count = max(len(self.live) - self.live_max, self.live_max // EVICT_SHARE)
         keys = [key for key, _ in zip(self.live, range(count), strict=False)]
         return [(key, self.live.pop(key).id) for key in keys]
 

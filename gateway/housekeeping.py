@@ -33,7 +33,6 @@ SCHEDULE_LOOK_MAX = 80_000  # due parts looked at in one second, at most
 FAILOVER_AFTER_S = 5.0  # a carrier down for this long gives its waiting messages to the next of their route
 JUMP_MS = 5 * 60 * 1000  # a wall clock that steps forward by this much is not believed at once
 STABLE_S = 60.0
-EVICT_BATCH = 10_000
 UNINDEXED_PARTS_MAX = 100_000  # above it, finding what an inbound message answers scans for over 10 ms
 
 
@@ -107,9 +106,7 @@ class Housekeeping:
             if carrier.active:
                 for refill in carrier.queue.refills():
                     await self._refill_queue(carrier, refill)
-            entries = core.evicted.get(carrier.id)
-            if entries and len(entries) >= EVICT_BATCH:
-                await self.write_evicted(carrier.id)
+            await self.write_evicted(carrier.id)
         for account in list(core.accounts.values()):
             if account.outbox.wants_refill() and account.binds:
                 await self._refill_log(account)
@@ -176,6 +173,9 @@ class Housekeeping:
             core.evicted_to_store.add(carrier)
             rows = [(carrier, key, part_id) for key, part_id in entries]
             await core.ports.store.write(lambda s: s.remember_smsc_ids(rows))
+            if any((carrier, key) in core.outcomes.parked for key, _ in entries):
+                # Their receipts came while the ids were neither in memory nor in the store yet.
+                await self._sweep_parked(core.clock.wall_ms())
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -263,8 +263,6 @@ class Housekeeping:
         core.inbound.give_up(now, changes)
         if changes.inbound:
             await core.committer.commit(changes)
-        for carrier in list(core.evicted):
-            await self.write_evicted(carrier)
         # Two generations: a reading that began before the sweep may still bring what was withdrawn then.
         core.withdrawn_before, core.withdrawn = core.withdrawn, set()
 

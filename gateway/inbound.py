@@ -13,9 +13,8 @@ from gateway.customer_pdus import message_id_of
 from gateway.delivery import INBOUND, Event
 from gateway.smpp.constants import CommandId
 from gateway.smpp.decode import decode_body
-from gateway.smpp.encode import body_of
 from gateway.smpp.joiner import Joiner
-from gateway.smpp.pdu import DataSm, DeliverSm
+from gateway.smpp.pdu import DeliverSm
 from gateway.smpp.text import decode_text
 from gateway.smpp.udh import segment_of
 from store.directory import Number
@@ -70,14 +69,14 @@ class InboundMessages:
         self.received = 0
         self.unowned = 0
 
-    async def answered(self, pdus: Sequence[DeliverSm | DataSm]) -> list[int]:
+    async def answered(self, pdus: Sequence[DeliverSm]) -> list[int]:
         """Which of our messages each of these answers: its id, or 0."""
         return [await self._answers(pdu) for pdu in pdus]
 
     def arrived(
         self,
         carrier: "CarrierState",
-        pdus: Sequence[DeliverSm | DataSm],
+        pdus: Sequence[DeliverSm],
         answered: Sequence[int],
         changes: Changes,
     ) -> list[Event]:
@@ -109,7 +108,7 @@ class InboundMessages:
                 concat.total if concat else 1,
                 answers,
                 1 if account else 0,
-                pdu.raw if isinstance(pdu, DeliverSm) and pdu.raw else body_of(as_deliver_sm(pdu)),
+                pdu.raw,
                 text,
             )
             if concat is not None:
@@ -123,7 +122,7 @@ class InboundMessages:
                 events.append(Event(row.id, INBOUND, account, None, 0, 0, now_ms, row.body))
         return events
 
-    async def _answers(self, pdu: DeliverSm | DataSm) -> int:
+    async def _answers(self, pdu: DeliverSm) -> int:
         """The newest message to this subscriber from the number that was texted, 0 if there is none."""
         subscriber = pdu.source_addr.lstrip(b"+")
         if not subscriber.isdigit() or len(subscriber) > 18:
@@ -168,31 +167,3 @@ def part_text(part: Inbound) -> str:
     pdu = decode_body(CommandId.DELIVER_SM, part.body)
     assert isinstance(pdu, DeliverSm)
     return decode_text(segment_of(pdu).text, pdu.data_coding)
-
-
-def as_deliver_sm(pdu: DeliverSm | DataSm) -> DeliverSm:
-    """A data_sm as the deliver_sm that ESMEs of every version read."""
-    if isinstance(pdu, DeliverSm):
-        return pdu
-    return DeliverSm(
-        0,
-        0,
-        pdu.service_type,
-        pdu.source_addr_ton,
-        pdu.source_addr_npi,
-        pdu.source_addr,
-        pdu.dest_addr_ton,
-        pdu.dest_addr_npi,
-        pdu.destination_addr,
-        pdu.esm_class,
-        0,
-        0,
-        b"",
-        b"",
-        pdu.registered_delivery,
-        0,
-        pdu.data_coding,
-        0,
-        b"",
-        pdu.tlvs,
-    )

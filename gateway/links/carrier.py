@@ -17,6 +17,7 @@ from gateway.delivery import Event
 from gateway.links.link import Link, LinkLimits
 from gateway.ports import Clock
 from gateway.smpp.constants import CommandId, Status
+from gateway.smpp.encode import body_of
 from gateway.smpp.pdu import (
     AlertNotification,
     DataSm,
@@ -120,18 +121,24 @@ class CarrierLink(Link):
         with trio.move_on_after(COMMIT_PATIENCE_S):
             await ticket.settled.wait()
 
-    def _sorted(self, requests: Sequence[Pdu]) -> tuple[list[DeliverSm | DataSm], list[DeliverSm | DataSm]]:
-        """Receipts and inbound messages among a carrier's requests; what is neither is answered at once."""
-        reports: list[DeliverSm | DataSm] = []
-        inbound: list[DeliverSm | DataSm] = []
+    def _sorted(self, requests: Sequence[Pdu]) -> tuple[list[DeliverSm], list[DeliverSm]]:
+        """Receipts and inbound messages among a carrier's requests; what is neither is answered at once.
+
+        Both are read as the deliver_sm that they mean, so that what is stored of them has one form.
+        """
+        reports: list[DeliverSm] = []
+        inbound: list[DeliverSm] = []
         by_text = self.carrier.carrier.receipt_by_text
         for request in requests:
-            # The other dialect of a bound-in carrier: what it pushes comes as submit_sm.
-            pdu = as_deliver_sm(request) if isinstance(request, SubmitSm) else request
-            if isinstance(pdu, DeliverSm | DataSm):
-                (reports if is_receipt(pdu, by_text=by_text) in REPORTS else inbound).append(pdu)
-            elif not isinstance(pdu, AlertNotification):
-                self.session.respond_error(request, Status.ESME_RINVCMDID)
+            if isinstance(request, DeliverSm):
+                pdu = request
+            elif isinstance(request, SubmitSm | DataSm):
+                pdu = as_deliver_sm(request)
+            else:
+                if not isinstance(request, AlertNotification):
+                    self.session.respond_error(request, Status.ESME_RINVCMDID)
+                continue
+            (reports if is_receipt(pdu, by_text=by_text) in REPORTS else inbound).append(pdu)
         return reports, inbound
 
     def _commit(self, changes: Changes, requests: Sequence[Pdu], events: Sequence[Event]) -> Ticket:
@@ -197,28 +204,24 @@ class CarrierLink(Link):
         self.carrier.pump()
 
 
-def as_deliver_sm(submit: SubmitSm) -> DeliverSm:
-    """What a bound-in carrier pushes as submit_sm, read as the deliver_sm that it means."""
-    return DeliverSm(
-        submit.sequence_number,
-        0,
-        submit.service_type,
-        submit.source_addr_ton,
-        submit.source_addr_npi,
-        submit.source_addr,
-        submit.dest_addr_ton,
-        submit.dest_addr_npi,
-        submit.destination_addr,
-        submit.esm_class,
-        submit.protocol_id,
-        submit.priority_flag,
-        b"",
-        b"",
-        submit.registered_delivery,
-        0,
-        submit.data_coding,
-        0,
-        submit.short_message,
-        submit.tlvs,
-        submit.raw,
-    )
+def as_deliver_sm(pushed: SubmitSm | DataSm) -> DeliverSm:
+    """What a carrier pushes as data_sm, or bound in as submit_sm, read as the deliver_sm that it means."""
+    pdu = DeliverSm(pushed.sequence_number)
+    for name in pushed.__struct_fields__:
+        if name not in _NOT_DELIVERED:
+            setattr(pdu, name, getattr(pushed, name))
+    pdu.raw = body_of(pdu)
+    return pdu
+
+
+# Times and flags that a deliver_sm does not use (SMPP 3.4 section 4.6.1), and what is its own.
+_NOT_DELIVERED = frozenset(
+    {
+        "command_status",
+        "schedule_delivery_time",
+        "validity_period",
+        "replace_if_present_flag",
+        "sm_default_msg_id",
+        "raw",
+    }
+)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from gateway.sim.wire import reset_on_close
 from gateway.smpp.decode import decode_pdus
 from gateway.smpp.encode import encode
 from gateway.smpp.pdu import (
@@ -119,6 +120,11 @@ class Peer:
 
     async def close(self) -> None:
         await trio.aclose_forcefully(self.stream)
+
+    async def reset(self) -> None:
+        """Leave so that nobody waits for us."""
+        reset_on_close(self.stream)
+        await self.close()
 
 
 def submit_sm(text: bytes = b"text", to: bytes = b"8613700000001", **fields: Any) -> SubmitSm:

@@ -21,6 +21,7 @@ async def test_a_submit_whose_customer_has_left_is_sent(tmp_path: Path) -> None:
             async with bound(gateway.port) as peer:
                 await peer.send(submit_sm())
                 await until(lambda: gateway.account().binds[0].unanswered)  # type: ignore[attr-defined]
+                await peer.reset()
             await until(lambda: not gateway.account().binds)
         await until(lambda: gateway.sim.log.destinations() == ["8613700000001"])
         assert gateway.account().accepted == 1
@@ -34,6 +35,7 @@ async def test_a_submit_multi_whose_customer_has_left_is_sent(tmp_path: Path) ->
                 await peer.send(SubmitMulti(destinations=destinations, short_message=b"text"))
                 balance = gateway.core.quota.balances[gateway.account().user.id]
                 await until(lambda: balance.reserved == 2)
+                await peer.reset()
             await until(lambda: not gateway.account().binds)
         await until(lambda: len(gateway.sim.log.parts) == 2)
 
@@ -45,7 +47,7 @@ async def test_a_cancel_whose_customer_has_left_still_gives_its_receipt(tmp_path
             with blocked_store(gateway):
                 await peer.send(CancelSm(message_id=answer.message_id, source_addr=SOURCE))
                 await until(lambda: not gateway.carrier().queue.length)
-                await peer.close()
+                await peer.reset()
                 await until(lambda: not gateway.account().binds)
         async with bound(gateway.port, kind="receiver") as receiver:
             assert b"stat:DELETED" in (await receiver.receive()).short_message
@@ -60,7 +62,7 @@ async def test_a_replaced_message_whose_customer_has_left_is_sent(tmp_path: Path
                     ReplaceSm(message_id=answer.message_id, source_addr=SOURCE, short_message=b"new")
                 )
                 await until(lambda: not gateway.carrier().queue.length)
-                await peer.close()
+                await peer.reset()
                 await until(lambda: not gateway.account().binds)
         await gateway.apply({"carrier": [{"name": "c", "state": "active"}]})
         await until(lambda: [part.message.text for part in gateway.sim.log.parts] == [b"new"])

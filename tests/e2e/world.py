@@ -149,6 +149,15 @@ class World:
             while await self.state(message_id) != state:
                 await trio.sleep(POLL_S)
 
+    async def until_tries(self, message_id: str | int, tries: list[tuple[int, bool]]) -> None:
+        """Until the store has these tries to hand over a message's receipts: (status, done)."""
+        found: list[tuple[int, bool]] = []
+        with trio.move_on_after(PATIENCE_S):
+            while found != tries:
+                await trio.sleep(POLL_S)
+                found = [(row.status, row.done) for row in (await self.life(message_id)).deliveries]
+        assert found == tries
+
     async def drain(self) -> None:
         """Stop as SIGTERM does."""
         self.daemon.drain()

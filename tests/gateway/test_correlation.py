@@ -97,16 +97,16 @@ def test_an_id_that_comes_back_as_it_was_is_found_and_a_repeat_is_known(smsc_id:
     of = correlation(rule, **{f"_{smsc_id}": 5})
     receipt = fields(smsc_id)
     match = of.find(receipt, 0)
-    assert match.part is not None and match.part.id == 5 and of.knows(receipt)
+    assert match.part is not None and match.part.id == 5 and of.knows(receipt, DEST)
     of.finish(match.key)
     assert not of.live
     repeat = of.find(receipt, 0)
-    assert (repeat.part, repeat.final_part_id) == (None, 5) and of.knows(receipt)
+    assert (repeat.part, repeat.final_part_id) == (None, 5) and of.knows(receipt, DEST)
 
 
 def test_a_receipt_without_an_id_means_nobody() -> None:
     of = correlation(_0=1, _abc=2)
-    assert of.find(fields(), DEST) == MISS and not of.knows(fields())
+    assert of.find(fields(), DEST) == MISS and not of.knows(fields(), DEST)
 
 
 def test_ids_of_one_carrier_mean_nothing_for_another() -> None:
@@ -196,3 +196,11 @@ def test_a_key_is_that_of_the_part_which_the_id_can_mean() -> None:
     assert of.key_of(part, "0059113978") == "38601fa"
     assert of.key_of(part, "77") == "77"
     assert of.key_of(make_part(9), "0AB") == "ab"
+
+
+def test_an_id_that_only_looks_like_another_ones_conversion_is_not_known() -> None:
+    """38 is 0x26: while 38 is in memory, a receipt for 26 must still be looked up in the store."""
+    of = correlation()
+    of.remember("38", make_part(1, dest=DEST))
+    assert of.knows(fields("26"), DEST)
+    assert not of.knows(fields("26"), DEST + 1)
