@@ -19,7 +19,7 @@ from gateway.smpp.pdu import (
 from gateway.smpp.receipts import format_receipt
 from gateway.smpp.session import Session
 from gateway.smpp.session_values import Received, SessionLimits
-from gateway.smpp.states import BindState, Role
+from gateway.smpp.states import BOUND, BindState, Role
 from gateway.smpp.udh import build_concat_udh
 from tests.simulation.messages import CANARY, cut, number_of
 from tests.simulation.net import SimListener, SimStream
@@ -59,6 +59,10 @@ class CarrierLink(Peer):
         self.number = number
         self.submits = 0
         self.outstanding: dict[int, float] = {}  # sequence number -> when the gateway sent it
+
+    @property
+    def bound(self) -> bool:
+        return not self.over and self.session.state in BOUND
 
     @property
     def delivers(self) -> bool:

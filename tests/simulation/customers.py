@@ -1,5 +1,6 @@
 """Customers: SMPP clients that submit what the plan says, hear their receipts, and are no angels."""
 
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -373,10 +374,8 @@ class Intruder:
         stream = await self.world.network.try_to_connect(self.lane, GATEWAY)
         if stream is not None:
             with trio.move_on_after(30.0):
-                try:
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._talk(stream, kind)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    pass
             await trio.aclose_forcefully(stream)
 
     async def _talk(self, stream: SimStream, kind: str) -> None:

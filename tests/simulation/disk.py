@@ -32,10 +32,19 @@ class Backend(Protocol):
 
     def newest_day(self) -> int: ...
 
+    def set_disk(self, state: str) -> None:
+        """ok | low | critical"""
+        ...
+
     def apply(self, changes: Changes) -> Applied: ...
 
-    def crash(self, written: Changes | None) -> None:
-        """The process is gone. `written`: the part of a round that will be found nevertheless."""
+    def crash(self, written: Changes | None, torn: Changes | None = None) -> None:
+        """The process is gone. `written`: the part of a round that will be found nevertheless; `torn`: a
+        round of which only a piece came to the disk."""
+        ...
+
+    def remove(self) -> None:
+        """The run is over: leave nothing behind."""
         ...
 
     def close(self) -> None: ...
@@ -54,11 +63,15 @@ class MemoryBackend:
         assert self.store is not None
         return self.store.newest_day()
 
+    def set_disk(self, state: str) -> None:
+        assert self.store is not None
+        self.store.disk = state
+
     def apply(self, changes: Changes) -> Applied:
         assert self.store is not None
         return self.store.apply(changes)
 
-    def crash(self, written: Changes | None) -> None:
+    def crash(self, written: Changes | None, torn: Changes | None = None) -> None:
         assert self.store is not None
         if written is not None:
             self.store.apply(written)
@@ -67,6 +80,9 @@ class MemoryBackend:
     def close(self) -> None:
         assert self.store is not None
         self.store.close()
+
+    def remove(self) -> None:
+        self.store = None
 
 
 class CrashPoint(msgspec.Struct):
@@ -211,14 +227,15 @@ class DiskPort:
             return
         written, self._written = self._written, None
         rng = self.disk.rng
+        torn: Changes | None = None
         if written is not None:
             share = 0.85 if kind == "kill" else 0.3
             by_day = [one for _, one in shares(written, self.backend.newest_day())]
             if rng.random() >= share:
-                written = None
+                written, torn = None, written if kind == "power" else None
             elif len(by_day) > 1 and rng.random() < 0.5:
                 written = merged(by_day[: rng.randint(1, len(by_day) - 1)])
-        self.backend.crash(written)
+        self.backend.crash(written, torn)
         if written is not None:
             self._is_durable(written, Applied(), told=False)
 

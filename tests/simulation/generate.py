@@ -99,7 +99,7 @@ def _settings(rng: Random, moods: dict[str, bool]) -> Settings:
 
 
 def _carrier(rng: Random, n: int, moods: dict[str, bool]) -> CarrierSpec:
-    spec = CarrierSpec("alpha beta gamma".split()[n])
+    spec = CarrierSpec(["alpha", "beta", "gamma"][n])
     spec.window = rng.choice((1, 2, 5)) if moods["small_windows"] else rng.choice((5, 10, 30))
     if moods["many_binds"]:
         spec.binds = rng.choice((1, 2, 3))
@@ -138,7 +138,7 @@ def _carrier(rng: Random, n: int, moods: dict[str, bool]) -> CarrierSpec:
 
 
 def _account(rng: Random, n: int, moods: dict[str, bool]) -> AccountSpec:
-    spec = AccountSpec("acme bolt corp".split()[n])
+    spec = AccountSpec(["acme", "bolt", "corp"][n])
     spec.binds = rng.choice(
         (("transceiver",), ("transceiver",), ("transmitter", "receiver"), ("transceiver", "transceiver"))
     )

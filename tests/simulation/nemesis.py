@@ -44,7 +44,7 @@ def _blacklist_add(world: "World", event: Event) -> None:
         world.truth.listed.setdefault(number, []).append(period)
         world.note("operator", "listed", number)
 
-    _operate(world, lambda: world.organisation.blacklist.add(number), listed)
+    _operate(world, lambda: world.organisation.list_number(number), listed)
 
 
 def _blacklist_remove(world: "World", event: Event) -> None:
@@ -52,7 +52,7 @@ def _blacklist_remove(world: "World", event: Event) -> None:
     now = trio.current_time()
     for period in world.truth.listed.get(number, []):
         period[1] = min(period[1], now)
-    _operate(world, lambda: world.organisation.blacklist.discard(number))
+    _operate(world, lambda: world.organisation.unlist_number(number))
 
 
 def _top_up(world: "World", event: Event) -> None:

@@ -114,10 +114,22 @@ class Organisation:
                 total[user] = total.get(user, 0) + parts
         return total
 
+    def audit_problems(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        """Nothing to close: the real one has a file."""
+
     # -- what operators change --------------------------------------------------------------------
 
     def limit(self, user: int) -> int:
         return self._directory.users[user].limit
+
+    def list_number(self, number: int) -> None:
+        self.blacklist.add(number)
+
+    def unlist_number(self, number: int) -> None:
+        self.blacklist.discard(number)
 
     def change_carrier(self, name: str, **changes: Any) -> None:
         self._change("carriers", self.carrier_ids[name], changes)

@@ -1,10 +1,10 @@
 """The invariants that are asked once nothing is open any more: ends, copies, receipts, order, texts."""
 
+import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import trio
-
+from gateway.customer_pdus import shown_id
 from gateway.smpp.text import decode_text
 from store.model import PartFlag, State
 from tests.simulation.messages import expected
@@ -55,7 +55,7 @@ class Rest:
         copies = [copy for copy in self.truth.copies_of(truth) if copy.taken]
         if len(copies) < 2:
             return
-        first = copies[0].at
+        first = copies[0].sent_at
         crashes = sum(1 for at, _ in self.truth.crashes if at >= first)
         doubts = len(truth.unknown_at) + crashes
         name = f"part {truth.id} {truth.key}"
@@ -79,7 +79,7 @@ class Rest:
             twice = uncommitted = 0
             for truth in self.truth.parts.values():
                 copies = [copy for copy in self.truth.copies_of(truth) if copy.taken]
-                before = [copy for copy in copies if copy.at <= crashed_at]
+                before = [copy for copy in copies if copy.sent_at <= crashed_at]
                 if not before or len(copies) == len(before):
                     continue
                 if any(at <= crashed_at for at in truth.unknown_at):
@@ -103,9 +103,9 @@ class Rest:
                 if part_id == meant:
                     continue
                 got = self.truth.parts[part_id]
-                if receipt.reused or self._reused(receipt.carrier):
-                    if got.key[1] % 10**8 == receipt.key[1] % 10**8:
-                        continue  # the same number, the same id: nobody could tell
+                same_number = got.key[1] % 10**8 == receipt.key[1] % 10**8
+                if same_number and (receipt.reused or self._reused(receipt.carrier)):
+                    continue  # the same number, the same id: nobody could tell
                 self.world.fail(
                     "I10", f"receipt {number} of {receipt.carrier} for {receipt.key} was given to part"
                     f" {part_id} {got.key} at {at:.3f}",
@@ -170,8 +170,6 @@ class Rest:
         )
 
     def _shown(self, first: PartTruth, spec: Any) -> str:
-        from gateway.customer_pdus import shown_id
-
         head = first.id
         submission = self.truth.submissions[first.key[0]]
         if submission.many:
@@ -212,7 +210,7 @@ class Rest:
         for (carrier, link), sent in by_link.items():
             sent.sort(key=lambda pair: pair[0].place)
             last: dict[tuple[int, int, int], PartTruth] = {}
-            for copy, truth in sent:
+            for _copy, truth in sent:
                 line = (truth.account, truth.key[1], truth.lane)
                 before = last.get(line)
                 if before is not None and before.id > truth.id:
@@ -249,15 +247,13 @@ class Rest:
                 self.world.fail(
                     "I11", f"parts {numbers} of message {head} stand at {places} on link {link} of {carrier}"
                 )
-        heads = {truth.id - truth.part_no + 1 for _, truth in sent if truth.parts > 1}
-        del heads
 
     # -- P11 --------------------------------------------------------------------------------------
 
     def _clock(self) -> None:
         """A wall clock that jumped and was put right within a minute must not have ended anything."""
         steps = self.world.clock.steps
-        for (at, seconds), (back_at, back) in zip(steps, steps[1:], strict=False):
+        for (at, seconds), (back_at, back) in itertools.pairwise(steps):
             if seconds <= JUMP_S or back != -seconds or back_at - at >= DOUBT_S:
                 continue
             for truth in self.truth.parts.values():
@@ -280,6 +276,3 @@ def wants(registered_delivery: int, message_state: int) -> bool:
     """SMPP 3.4 section 5.2.17."""
     asked = registered_delivery & 3
     return asked == 1 or (asked == 2 and message_state != 2) or (asked == 3 and message_state == 2)
-
-
-assert trio

@@ -36,7 +36,11 @@ def run(plan: Plan) -> Result:
     with seeded_scheduler(plan.seed * 1000 + plan.scheduler):
         clock = trio.testing.MockClock(autojump_threshold=0)
         world = World(plan)
-        trio.run(world.main, clock=clock)
+        try:
+            trio.run(world.main, clock=clock)
+        finally:
+            world.organisation.close()
+            world.backend.remove()
         return Result(
             plan=plan,
             violations=world.violations,

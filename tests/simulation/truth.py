@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.smpp.constants import CommandId
+from gateway.customer_pdus import shown_id
+from gateway.smpp.constants import VERSION_33, CommandId
 from gateway.smpp.decode import decode_body
 from gateway.smpp.pdu import SubmitSm
 from store.model import LINK_LOST, NO_ANSWER, Changes, State
@@ -130,6 +131,7 @@ class Truth:
         self.submissions: dict[int, Submission] = {}
         self.parts: dict[int, PartTruth] = {}
         self.part_of: dict[Key, int] = {}
+        self.shown: dict[str, int] = {}  # what customers of 3.3 are told instead of a part's id
         self.alias: dict[Key, Key] = {}  # replace_sm: the new text's key -> the part's own
         self.replaced_at: dict[int, list[tuple[float, int]]] = {}  # part id -> (when, new submission)
         self.copies: dict[Key, list[Copy]] = {}
@@ -208,6 +210,7 @@ class Truth:
         if key in self.part_of:
             self.complain("I1", f"submission {key} was stored twice: {self.part_of[key]} and {part.id}")
         self.part_of[key] = part.id
+        self.shown[shown_id(part.id, VERSION_33).decode()] = part.id
 
     def _replaced(self, part: Any, now: float) -> None:
         known = self.parts[part.id]

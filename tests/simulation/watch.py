@@ -184,15 +184,7 @@ class Watch:
         """The first part of the message that a receipt speaks of."""
         if len(entry.message_id) == 19 and entry.message_id.isdigit():
             return self.truth.parts.get(int(entry.message_id))
-        for submission in self.truth.submissions.values():
-            if submission.message_id == entry.message_id and submission.account == entry.account:
-                return self.truth.parts.get(self.truth.part_of.get((submission.n, submission.dests[0], 1), 0))
-        from gateway.customer_pdus import shown_id
-
-        for part in self.truth.parts.values():
-            if part.part_no == 1 and shown_id(part.id, 0x33).decode() == entry.message_id:
-                return part
-        return None
+        return self.truth.parts.get(self.truth.shown.get(entry.message_id, 0))
 
     # -- I1, I14: answers to customers -------------------------------------------------------------
 
@@ -313,4 +305,6 @@ class Watch:
         for user, (reserved, used) in self._usage.items():
             if reserved:
                 world.fail("I7", f"user {user} has {reserved} reserved and {used} used when nothing is open")
+        for problem in world.organisation.audit_problems():
+            world.fail("I18", problem)
         world.backend.close()
