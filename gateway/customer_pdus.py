@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.delivery import RECEIPT, Event
-from gateway.smpp.constants import VERSION_34
-from gateway.smpp.receipt_format import receipt_between, text_head
+from gateway.smpp.constants import VERSION_34, EsmClass
+from gateway.smpp.receipt_format import TEXT_CHARACTERS_MAX, receipt_between, text_head
 from gateway.smpp.text import decode_text
 from gateway.smpp.times import receipt_date
 from store.ids import NODE_BITS, NUMBER_MASK, SECOND_BITS
@@ -47,7 +47,8 @@ def shown_ids(message_ids: Sequence[int], peer_version: int) -> list[bytes]:
 def id_from_shown(text: bytes, now_s: int, node: int) -> int:
     """The message id that a customer names in query_sm, cancel_sm or replace_sm; 0 if it is none."""
     if text.isdigit() and len(text) == 19:
-        return int(text)
+        message_id = int(text)
+        return message_id if message_id < 1 << 63 else 0
     if len(text) != 8 or any(octet not in _SHORT_ALPHABET for octet in text):
         return 0
     bits = 0
@@ -83,7 +84,7 @@ def customer_body(event: Event, peer_version: int) -> bytes:
         receipt_date(event.done_at),
         event.state,
         _ERRORS[error] if error < 1000 else _NO_NUMBER,
-        b"" if part.data_coding or body[dest_end + 1] else _head(body[text_at : text_at + 20]),
+        b"" if part.data_coding or body[dest_end + 1] & _UDHI else _head(body, text_at),
         peer_version >= VERSION_34,
     )
 
@@ -91,10 +92,12 @@ def customer_body(event: Event, peer_version: int) -> bytes:
 # From the NUL of destination_addr to the first octet of short_message in a canonical body: esm_class,
 # protocol_id, priority_flag, two empty times, registered_delivery, replace flag, data_coding, default id, length.
 _FIXED_OCTETS = 11
+_UDHI = int(EsmClass.UDHI)
 _ERRORS = [b"%03d" % number for number in range(1000)]
 _NO_NUMBER = b"000"  # no error, or one of ours that three digits cannot say
 
 
-def _head(octets: bytes) -> bytes:
+def _head(body: bytes, text_at: int) -> bytes:
     """What a receipt echoes of a GSM text; UCS-2 is not echoed, as it would show as question marks."""
-    return text_head(decode_text(octets, 0))
+    sm_length = body[text_at - 1]  # TLVs may follow a short text
+    return text_head(decode_text(body[text_at : text_at + min(sm_length, TEXT_CHARACTERS_MAX)], 0))
