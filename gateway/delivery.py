@@ -9,11 +9,13 @@ other way to hear back, read this one log. Synchronous: links call it between aw
 import heapq
 from collections import deque
 from collections.abc import Iterable
+from operator import attrgetter
 
 import msgspec
 
+from gateway.smpp.constants import MessageState
 from store.ids import SECOND_BITS
-from store.model import NO_ANSWER, Delivered, Part
+from store.model import NO_ANSWER, Delivered, Part, State
 
 EVENTS_IN_MEMORY_MAX = 20_000  # per account: a second of the floor rate, 10 MB with their parts
 RETRY_S = (1.0, 900.0)  # first and longest pause between two tries (P4); `[receipts]` sets others
@@ -39,9 +41,25 @@ class Event(msgspec.Struct, gc=False):
     body: bytes  # INBOUND: deliver_sm body, unchanged; RECEIPT: b""
     tries: int = 0
 
+    @property
+    def obsolete(self) -> bool:
+        """Whether it tells of a state on the way while its part has ended: the end stands in the log, and
+        nothing else may come after it (P4)."""
+        part = self.part
+        if part is None or part.state < State.DELIVERED or self.state not in _ON_THE_WAY:
+            return False
+        return not (part.state == State.UNKNOWN and self.state == MessageState.UNKNOWN)
+
+
+_ON_THE_WAY = frozenset(
+    {MessageState.SCHEDULED, MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.UNKNOWN}
+)
 
 # What a customer's answer to deliver_sm means (SMPP 3.4 section 5.1.3; retry list of field practice).
 RETRY_STATUSES = frozenset({0x08, 0x14, 0x58, 0x64})
+
+
+_event_id = attrgetter("id")
 
 
 class Outbox:
@@ -59,6 +77,9 @@ class Outbox:
         self.events_max = events_max
         self.ready: deque[Event] = deque()
         self._later: list[tuple[float, int, Event]] = []  # retry heap: (due, event id, event)
+        self.obsolete: list[
+            Event
+        ] = []  # overtaken while they waited for another try: off the log with the next
         self.in_flight = 0
         self.spilled = False  # the store holds events behind `high_id` that are not here
         self.high_id = 0
@@ -90,22 +111,34 @@ class Outbox:
         for event in events:
             self.in_flight -= 1
             event.tries += 1
-            if at_once:
+            if event.obsolete:
+                self.obsolete.append(event)
+            elif at_once:
                 back.append(event)
             else:
                 first, longest = self.retry_s
                 delay = min(longest, first * 2 ** min(event.tries - 1, 10))
                 heapq.heappush(self._later, (now + delay, event.id, event))
-        self.ready.extendleft(reversed(back))
+        if back:
+            self._ahead(back)
+
+    def _ahead(self, events: list[Event]) -> None:
+        """Put events back where they stood in the log: before all that is newer."""
+        ready = self.ready
+        last_id = max(event.id for event in events)
+        while ready and ready[0].id < last_id:
+            events.append(ready.popleft())
+        events.sort(key=_event_id, reverse=True)
+        ready.extendleft(events)
 
     def tick(self, now: float) -> None:
         """Bring back what is due for another try, ahead of newer events."""
         due: list[Event] = []
         while self._later and self._later[0][0] <= now:
-            due.append(heapq.heappop(self._later)[2])
-        due.sort(key=lambda event: event.id, reverse=True)
-        for event in due:
-            self.ready.appendleft(event)
+            event = heapq.heappop(self._later)[2]
+            (self.obsolete if event.obsolete else due).append(event)
+        if due:
+            self._ahead(due)
 
     def expire(self, oldest_second: int) -> list[Event]:
         """Take out events born before this unix second: they were kept long enough (P4)."""
@@ -120,7 +153,8 @@ class Outbox:
         return old + [entry[2] for entry in late]
 
     def wants_refill(self) -> bool:
-        return self.spilled and not self.refilling and len(self.ready) < self.events_max // 2
+        held = len(self.ready) + self.in_flight + len(self._later)
+        return self.spilled and not self.refilling and held <= self.events_max // 2
 
     def refill_begins(self) -> int:
         """The event behind which to read; until `refilled` nothing else asks."""
@@ -175,8 +209,11 @@ def settle(outbox: Outbox, answers: Iterable[tuple[Event, int]], tries: Tries, n
     """
     again: list[Event] = []
     finished = 0
+    for event in outbox.obsolete:
+        tries.add(event, NO_ANSWER, done=True)
+    outbox.obsolete = []
     for event, status in answers:
-        if status in RETRY_STATUSES or status == NO_ANSWER:
+        if (status in RETRY_STATUSES or status == NO_ANSWER) and not event.obsolete:
             tries.add(event, status, done=False)
             again.append(event)
         else:
