@@ -97,6 +97,8 @@ def in_networks(networks: Networks, address: str) -> bool:
         peer = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # A listener for both families sees IPv4 peers as ::ffff:10.0.0.1.
+    peer = getattr(peer, "ipv4_mapped", None) or peer
     return any(peer in network for network in networks)
 
 
