@@ -1,6 +1,6 @@
 """Requests and responses as values, and the octets of a response."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -66,11 +66,9 @@ class Request(msgspec.Struct, eq=False):
         """The request without headers and body: they hold keys and texts."""
         return f"<Request {self.method} {self.path!r} {self.request_id.decode('latin-1')}>"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """The same for rich, whose tracebacks would show every field."""
-        yield "method", self.method
-        yield "path", self.path
-        yield "request_id", self.request_id
+        return [("method", self.method), ("path", self.path), ("request_id", self.request_id)]
 
 
 class Response(msgspec.Struct, eq=False):
