@@ -19,6 +19,7 @@ from gateway.customer_pdus import customer_body
 from gateway.delivery import Event
 from gateway.inbound import InboundMessages, Owners
 from gateway.intake import Intake, Rules
+from gateway.latency import Latencies
 from gateway.operations import Operations
 from gateway.outcomes import Outcomes
 from gateway.ports import Ports
@@ -66,6 +67,7 @@ class Core:
         self.inbound = InboundMessages(self)
         self.operations = Operations(self)
         self.customer_body = customer_body
+        self.latencies = Latencies()
         self.disk = "ok"  # ok | low | critical
         self.draining = False
         self.evicted: dict[int, list[tuple[str, int]]] = {}  # carrier -> (key, part id), to be stored

@@ -22,6 +22,7 @@ import structlog
 import trio
 
 from gateway import logs, recovery
+from gateway.api.front import HttpFront
 from gateway.config import parse_listen
 from gateway.control import ControlServer
 from gateway.control_daemon import operations
@@ -65,6 +66,7 @@ class Daemon:
         self.server = SmppServer(core, config, self.ticker, self.dialer)
         self.housekeeping = Housekeeping(core, self._consolidate)
         self.habits = HabitKeeper(core, configuration)
+        self.front: HttpFront | None = None  # the HTTP listener's, while it is on
         self.addresses: dict[str, tuple[str, int]] = {}
         self._configuring = trio.Lock()
         self.ended = trio.Event()
@@ -134,6 +136,8 @@ class Daemon:
             async with trio.open_nursery() as nursery:
                 for link in [*self.server.links, *self.dialer.links]:
                     nursery.start_soon(link.leave, LINK_GOODBYE_S)
+                if self.front is not None:
+                    nursery.start_soon(self.front.leave, LINK_GOODBYE_S)
 
     async def _listen(self, listening: trio.Nursery, links: trio.Nursery) -> None:
         smpp = self.config.smpp
@@ -143,6 +147,10 @@ class Daemon:
             await self._listen_smpp(
                 "smpp-tls", smpp.tls.listen, server_context(self.config), listening, links
             )
+        if self.config.http.listen:
+            listeners = await self.open_listeners("http", self.config.http.listen)
+            self.front = HttpFront(self, latencies=self.core.latencies)
+            listening.start_soon(self.front.serve, listeners, links)
 
     async def _listen_smpp(
         self, name: str, listen: str, tls: ssl.SSLContext | None, listening: trio.Nursery, links: trio.Nursery

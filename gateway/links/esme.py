@@ -15,7 +15,7 @@ import trio
 from filters.verdict import Reason, smpp_status
 from gateway.accounts import AccountState
 from gateway.customer_pdus import shown_id, shown_ids
-from gateway.delivery import Event, Tries, settle
+from gateway.delivery import RECEIPT, Event, Tries, settle
 from gateway.links.link import Link, LinkLimits
 from gateway.ports import Clock
 from gateway.ratelimit import ACCOUNT_PAUSE_S_MAX
@@ -185,6 +185,7 @@ class EsmeLink(Link):
             self._answer(requests, results)
             return None
         self.unanswered += len(submits)
+        read_at = self.read_at
 
         def settled() -> None:
             self.unanswered -= len(submits)
@@ -193,6 +194,7 @@ class EsmeLink(Link):
         def durable(applied: Applied) -> None:
             settled()
             self._answer(requests, results)
+            core.latencies.accept.observe((self.clock.now() - read_at) * 1000, len(requests))
             core.offer(changes.parts, judged=judged)
 
         def refused() -> None:
@@ -270,8 +272,16 @@ class EsmeLink(Link):
         ]
         settle(self.account.outbox, pairs, tries, self.clock.now())
         self.account.delivered += len(pairs)
+        self._measure(pairs)
         self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None)
         self.account.pump()
+
+    def _measure(self, pairs: Sequence[tuple[Event, int]]) -> None:
+        """How long the receipts took that were acknowledged together: their mean."""
+        came = [event.done_at for event, status in pairs if event.kind == RECEIPT and not status]
+        if came:
+            mean_ms = self.clock.wall_ms() - sum(came) / len(came)
+            self.core.latencies.receipt.observe(max(0.0, mean_ms), len(came))
 
     def expired(self, tokens: Sequence[object]) -> None:
         tries = Tries(self.account.id, self.bind_name, self.clock.wall_ms())

@@ -54,6 +54,7 @@ class Link(ABC):
         self.clock = clock
         self.limits = limits
         self.peer = peer
+        self.read_at = clock.now()
         self.closing: str | None = None
         self.leaving = False  # begins nothing new: what is outstanding may end, then it unbinds
         self._timed_out = False
@@ -118,7 +119,8 @@ class Link(ABC):
             if not data:
                 self.closing = self.closing or "the peer closed the connection"
                 return
-            await self._see(session.receive(bytes(data), clock.now()))
+            self.read_at = clock.now()
+            await self._see(session.receive(bytes(data), self.read_at))
             while len(session.out) > self.limits.output_octets_max:
                 # It reads slower than it asks. The write timeout ends one that does not read at all.
                 self._written = trio.Event()

@@ -164,11 +164,9 @@ async def running(
     async with open_daemon(config(**(http or {})), data) as daemon, trio.open_nursery() as nursery:
         tables = {"carrier": [{"name": "carrier", "host": "127.0.0.1", "port": 1}], **document}
         await apply(daemon, tables)
-        front = HttpFront(daemon)
         await nursery.start(daemon.run)
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(front.serve, listeners, nursery)
-        world = World(daemon, front, listeners[0].socket.getsockname()[1])
+        assert daemon.front is not None
+        world = World(daemon, daemon.front, daemon.addresses["http"][1])
         try:
             yield world
         finally:
