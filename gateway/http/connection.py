@@ -28,6 +28,7 @@ log = structlog.get_logger("http")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NEVER = float("inf")
+_ANSWERS = (Response, Later, Takeover)
 
 
 class _Gone(Exception):
@@ -119,7 +120,10 @@ class Connection:
         self.server.writer.tick()
         while parser.ready:
             requests, parser.ready = parser.ready, []
-            if not await self._answer(requests):
+            if len(requests) == 1 and requests[0].plain:
+                if not await self._answer_one(requests[0]):
+                    return False
+            elif not await self._answer(requests):
                 return False
         fault = parser.fault
         if fault is not None:
@@ -136,8 +140,25 @@ class Connection:
             parser.reserved = 0
         return True
 
-    async def _answer(self, requests: list[Request]) -> bool:
-        """False when the last answer of the connection was sent."""
+    async def _answer_one(self, request: Request) -> bool:
+        """The short way of what most clients do: one request, one answer."""
+        answer = self._call(request)
+        if type(answer) is Later:
+            if answer.response is None:
+                await all_resolved((answer,))
+            assert answer.response is not None
+            return await self._put(request, answer.response)
+        if type(answer) is Response:
+            return await self._put(request, answer)
+        return await self._answer([request], answer)
+
+    async def _answer(
+        self, requests: list[Request], called: Answer | Awaitable[Answer] | None = None
+    ) -> bool:
+        """False when the last answer of the connection was sent.
+
+        `called` is what the handler of a single request gave already.
+        """
         waiting: list[tuple[Request, Response | Later]] = []
         for request in requests:
             if request.refusal is not None:
@@ -147,14 +168,14 @@ class Connection:
                     return False
                 answer = await self._run_streamed(request)
             else:
-                called = self._call(request)
-                if isinstance(called, Response | Later | Takeover):
-                    answer = called
+                given = self._call(request) if called is None else called
+                if isinstance(given, _ANSWERS):
+                    answer = given
                 else:
                     # It waits for something of its own: what came before it is answered first.
                     if not await self._flush(waiting):
                         return False
-                    answer = await self._wait_for(request, called)
+                    answer = await self._wait_for(request, given)
             if type(answer) is Takeover:
                 if await self._flush(waiting):
                     await self._hand_over(request, answer)
@@ -243,26 +264,31 @@ class Connection:
         laters = [answer for _, answer in waiting if type(answer) is Later]
         if laters:
             await all_resolved(laters)
-        draining = self.server.draining
         for request, answer in waiting:
             response = answer.response if type(answer) is Later else answer
             assert isinstance(response, Response)
-            keep = request.keep_alive and not response.close and not draining
-            self.server.count(request.route, response.status)
-            if response.stream is not None and request.method != "HEAD":
-                await self._send_stream(request, response, keep=keep)
-                keep = keep and request.version == "1.1"
-            else:
-                self._write(request, response, keep=keep)
-            if len(self._out) > OUTPUT_OCTETS:
-                await self._send()
-            if not keep:
-                await self._send()
-                if request.keep_alive:  # the client may have sent more
-                    await self._linger()
+            if not await self._put(request, response):
                 return False
         waiting.clear()
         return True
+
+    async def _put(self, request: Request, response: Response) -> bool:
+        """Write one answer, and send when there is much; False when it ends the connection."""
+        keep = request.keep_alive and not response.close and not self.server.draining
+        self.server.count(request.route, response.status)
+        if response.stream is not None and request.method != "HEAD":
+            await self._send_stream(request, response, keep=keep)
+            keep = keep and request.version == "1.1"
+        else:
+            self._write(request, response, keep=keep)
+        if keep:
+            if len(self._out) > OUTPUT_OCTETS:
+                await self._send()
+            return True
+        await self._send()
+        if request.keep_alive:  # the client may have sent more
+            await self._linger()
+        return False
 
     def _write(self, request: Request | None, response: Response, *, keep: bool) -> None:
         body = response.body

@@ -1,6 +1,6 @@
 """Requests and responses as values, and the octets of a response."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -58,6 +58,11 @@ class Request(msgspec.Struct, eq=False):
     upgrade: bool = False
     context: Any = None  # what the route's `admit` found out: whose key this is
 
+    @property
+    def plain(self) -> bool:
+        """Nothing about it is out of the ordinary: its route's handler answers it."""
+        return self.refusal is None and self.stream is None and not self.upgrade
+
     def header(self, name: bytes) -> bytes | None:
         """A header's value by its lower-case name."""
         return self.headers.get(name)
@@ -110,26 +115,37 @@ class Later:
 
 
 class _Waiter:
-    __slots__ = ("_count", "done")
+    """A task that sleeps until so many are resolved. An Event would cost twice as much."""
+
+    __slots__ = ("_count", "_task")
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self.done = trio.Event()
+        self._task: trio.lowlevel.Task | None = None
 
     def resolved(self) -> None:
         self._count -= 1
-        if not self._count:
-            self.done.set()
+        if not self._count and self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+    async def sleep(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
 
-async def all_resolved(some: list[Later]) -> None:
+async def all_resolved(some: Sequence[Later]) -> None:
     """Wait until each of `some` has its response."""
     open_ones = [later for later in some if later.response is None]
     if open_ones:
         waiter = _Waiter(len(open_ones))
         for later in open_ones:
             later._waiter = waiter
-        await waiter.done.wait()
+        await waiter.sleep()
 
 
 Answer = Response | Later | Takeover
