@@ -12,7 +12,7 @@ import msgspec
 from filters.verdict import Reason, smpp_status
 from gateway.accounts import AccountState
 from gateway.customer_pdus import id_from_shown, shown_id
-from gateway.smpp.constants import CommandId, MessageState, Status
+from gateway.smpp.constants import VERSION_50, CommandId, MessageState, Status
 from gateway.smpp.decode import decode_body
 from gateway.smpp.encode import body_of
 from gateway.smpp.pdu import (
@@ -82,15 +82,18 @@ class Operations:
 
     # -- query ------------------------------------------------------------------------------------
 
-    async def query(self, account: AccountState, request: QuerySm) -> QuerySmResp | int:
+    async def query(self, account: AccountState, request: QuerySm, peer_version: int) -> QuerySmResp | int:
         parts = await self._message(account, request.message_id, request.source_addr)
         if not parts:
             return Status.ESME_RQUERYFAIL
         state, error, done_at = message_outcome(parts)
+        message_state = _MESSAGE_STATE[state]
+        if message_state == MessageState.SCHEDULED and peer_version < VERSION_50:
+            message_state = MessageState.ENROUTE  # 3.4 has no state 0 (section 5.2.28)
         return QuerySmResp(
             message_id=request.message_id,
             final_date=format_absolute(done_at) if state in FINAL_STATES else b"",
-            message_state=_MESSAGE_STATE[state],
+            message_state=message_state,
             error_code=min(error, 255) if error != NO_ERROR and error < 0x4000 else 0,
         )
 

@@ -232,7 +232,7 @@ class EsmeLink(Link):
         operations = self.core.operations
         response: Pdu | int
         if isinstance(request, QuerySm):
-            response = await operations.query(self.account, request)
+            response = await operations.query(self.account, request, self.session.peer_version)
         elif isinstance(request, CancelSm):
             response = await operations.cancel(self.account, request)
         elif isinstance(request, ReplaceSm):

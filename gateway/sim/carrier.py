@@ -274,8 +274,9 @@ class SimCarrier(HasNursery):
 
     async def _originate(self) -> None:
         number = 0
+        pause_s = 1 / self.behaviour.mo_rate  # a behaviour that takes its place may say 0
         while True:
-            await trio.sleep(1 / self.behaviour.mo_rate)
+            await trio.sleep(pause_s)
             behaviour = self.behaviour
             self.send_mo(
                 behaviour.mo_text,
@@ -287,8 +288,9 @@ class SimCarrier(HasNursery):
             number += 1
 
     async def _enquire(self) -> None:
+        pause_s = self.behaviour.enquire_link_s  # a behaviour that takes its place may say 0
         while True:
-            await trio.sleep(self.behaviour.enquire_link_s)
+            await trio.sleep(pause_s)
             for link in self.links:
                 if link.bound:
                     link.put(header_only(ENQUIRE_LINK, link.next_sequence_number()))
