@@ -13,7 +13,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -256,6 +256,11 @@ async def open_daemon(
 async def serve(config: Config, data: Path) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with stop_signals() as signals:
+        await _serve(config, data, signals)
+
+
+async def _serve(config: Config, data: Path, signals: AsyncIterator[int]) -> None:
     async with open_daemon(config, data) as daemon, trio.open_nursery() as nursery:
         # What is loaded now stays: the collector need not look at it again, and rarely at what follows, for
         # what the hot path makes cannot form cycles.
@@ -264,14 +269,19 @@ async def serve(config: Config, data: Path) -> None:
         gc.set_threshold(*GC_THRESHOLDS)
         await nursery.start(daemon.run)
         await nursery.start(serve_extras, daemon)
-        await until_signal(daemon.ended)
+        await until_signal(signals, daemon.ended)
         daemon.drain()
         await daemon.ended.wait()
         nursery.cancel_scope.cancel()
 
 
-async def until_signal(ended: trio.Event | None = None) -> None:
-    """Wait for SIGTERM or SIGINT, or until the daemon has ended by itself."""
+def stop_signals() -> AbstractContextManager[AsyncIterator[int]]:
+    """SIGTERM and SIGINT as they come; opened before anything else, so that none kills a daemon half started."""
+    return trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
+
+
+async def until_signal(signals: AsyncIterator[int], ended: trio.Event | None = None) -> None:
+    """Wait for one of `stop_signals`, or until the daemon has ended by itself."""
     async with trio.open_nursery() as nursery:
         if ended is not None:
 
@@ -280,11 +290,9 @@ async def until_signal(ended: trio.Event | None = None) -> None:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                log.info("asked to stop", signal=signal.Signals(number).name)
-                nursery.cancel_scope.cancel()
-                break
+        number = await anext(signals)
+        log.info("asked to stop", signal=signal.Signals(number).name)
+        nursery.cancel_scope.cancel()
 
 
 async def serve_extras(

@@ -4,6 +4,7 @@ Everything listens on loopback and on ports that the system picks; Ctrl-C drains
 """
 
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gateway.control_store import apply_tables
-from gateway.daemon import Daemon, first_of, open_daemon, serve_extras, until_signal
+from gateway.daemon import Daemon, first_of, open_daemon, serve_extras, stop_signals, until_signal
 from gateway.settings import Config
 from gateway.sim.behaviour import Behaviour
 from gateway.sim.carrier import SimCarrier
@@ -31,7 +32,7 @@ SCREEN_PERIOD_S = 0.5
 PASSWORD = "demo"  # noqa: S105 - a demonstration's account on loopback, no secret
 
 CARRIER_ENTRY: dict[str, Any] = {
-    "name": "demo-carrier",
+    "name": "simulated",
     "host": "127.0.0.1",
     "system_id": "sluice",
     "password": PASSWORD,
@@ -39,7 +40,7 @@ CARRIER_ENTRY: dict[str, Any] = {
     "window": 50,
 }
 DOCUMENT: dict[str, Any] = {
-    "route": [{"prefix": "", "carriers": ["demo-carrier"]}],
+    "route": [{"prefix": "", "carriers": ["simulated"]}],
     "group": [
         {"path": "总公司", "granted": "unlimited", "review": "trust"},
         {"path": "总公司/福建分公司", "granted": 10_000_000},
@@ -80,12 +81,14 @@ def _on_loopback(config: Config) -> Config:
     """Ports that the system picks, unless somebody chose some."""
     replace = msgspec.structs.replace
     plain = Config()
-    smpp, http = config.smpp, config.http
+    smpp, http, console = config.smpp, config.http, config.console
     if smpp.listen == plain.smpp.listen:
         smpp = replace(smpp, listen="127.0.0.1:0")
     if http.listen == plain.http.listen:
         http = replace(http, listen="127.0.0.1:0")
-    return replace(config, smpp=smpp, http=http)
+    if console.listen == plain.console.listen:
+        console = replace(console, listen="127.0.0.1:0")
+    return replace(config, smpp=smpp, http=http, console=console)
 
 
 async def _demo(config: Config, data: Path) -> None:
@@ -93,6 +96,14 @@ async def _demo(config: Config, data: Path) -> None:
     console = Console()
     # Events show in the table; a log line would tear it.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    with stop_signals() as signals:
+        await _perform(config, data, console, signals)
+    console.print(
+        f"Stopped. Its data stays in {data}; look at a message with: sluice message ID --data {data}"
+    )
+
+
+async def _perform(config: Config, data: Path, console: Console, signals: AsyncIterator[int]) -> None:
     async with (
         SimCarrier(CARRIER, seed=1, system_id="sluice", password=PASSWORD) as carrier,
         open_daemon(config, data) as daemon,
@@ -115,15 +126,12 @@ async def _demo(config: Config, data: Path) -> None:
             traffic = trio.CancelScope()
             nursery.start_soon(_traffic, daemon, traffic)
             nursery.start_soon(_screen, console, daemon, carrier, traffic)
-            await until_signal()
+            await until_signal(signals)
             traffic.cancel()
             console.print("Stopping: unbinding from carrier and customers …")
             daemon.drain()
             await daemon.ended.wait()
             nursery.cancel_scope.cancel()
-    console.print(
-        f"Stopped. Its data stays in {data}; look at a message with: sluice message ID --data {data}"
-    )
 
 
 async def _traffic(daemon: Daemon, scope: trio.CancelScope) -> None:
@@ -224,12 +232,12 @@ def _carriers(status: Status) -> Table:
         ("window", "right"),
         ("queued", "right"),
         ("sent", "right"),
-        ("accepted/s", "right"),
-        ("awaiting receipt", "right"),
+        ("per s", "right"),
+        ("no receipt yet", "right"),
         ("receipts", "right"),
         ("limited by", "left"),
     ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name == "carrier")  # type: ignore[arg-type]
     for carrier in status.carriers:
         table.add_row(
             carrier.name,
