@@ -51,7 +51,7 @@ def config(**http: Any) -> Config:
         {
             "store": {"ballast_mib": 0, "disk_low_mib": 0, "disk_critical_mib": 0},
             "smpp": {"listen": "", "home_country": "86"},
-            "http": {"listen": "", **http},
+            "http": {"listen": "127.0.0.1:0", **http},
             "console": {"listen": ""},
         },
         Config,
