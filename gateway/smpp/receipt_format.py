@@ -6,7 +6,7 @@ The receipt comes from the recipient's number and goes to the original sender.
 
 from gateway.smpp.constants import MESSAGE_ID_OCTETS_MAX, Tag
 from gateway.smpp.pdu import Tlvs
-from gateway.smpp.receipt_states import DELIVERED, STATE_WORDS
+from gateway.smpp.receipt_states import DELIVERED, NOTIFIED, STATE_WORDS
 
 TEXT_CHARACTERS_MAX = 20
 
@@ -17,8 +17,9 @@ _AFTER_ID = [b" sub:001 dlvrd:%03d submit date:" % (state == DELIVERED) for stat
 _AFTER_DONE = [b" stat:%s err:" % STATE_WORDS[state].encode() for state in range(10)]
 _STATE_TLV = [b"\0\x04\x27\0\x01%c" % state for state in range(10)]
 
-# From esm_class to sm_default_msg_id: esm_class 4 (receipt), all else 0 or empty.
-_RECEIPT_FIELDS = b"\x04\0\0\0\0\0\0\0\0"
+# From esm_class to sm_default_msg_id, per message_state: esm_class 04 for a receipt, 20 for a notification that
+# another follows (SMPP 3.4 section 5.2.12); all else 0 or empty.
+_FIELDS = [b"%c\0\0\0\0\0\0\0\0" % (0x20 if state in NOTIFIED else 0x04) for state in range(10)]
 
 # Octets of the text beside id, dates, error and echo; checked by a test against the text itself.
 _TEXT_FIXED_OCTETS = len(b"id:" + _AFTER_ID[0] + b" done date:" + _AFTER_DONE[0] + b" text:")
@@ -56,9 +57,7 @@ def receipt_body(
     """
     source = _OCTETS[source_ton] + _OCTETS[source_npi] + source_addr + b"\0"
     dest = _OCTETS[dest_ton] + _OCTETS[dest_npi] + dest_addr + b"\0"
-    return receipt_between(
-        source, dest, message_id, submit_date, done_date, state, error, text, with_tlvs
-    )
+    return receipt_between(source, dest, message_id, submit_date, done_date, state, error, text, with_tlvs)
 
 
 def receipt_between(
@@ -77,14 +76,14 @@ def receipt_between(
     if with_tlvs:
         return b"".join(
             (
-                b"\0", source, dest, _RECEIPT_FIELDS, _OCTETS[octets], b"id:", message_id, _AFTER_ID[state],
+                b"\0", source, dest, _FIELDS[state], _OCTETS[octets], b"id:", message_id, _AFTER_ID[state],
                 submit_date, b" done date:", done_date, _AFTER_DONE[state], error, b" text:", text,
                 b"\0\x1e\0", _OCTETS[len(message_id) + 1], message_id, _STATE_TLV[state],
             )
         )  # fmt: skip
     return b"".join(
         (
-            b"\0", source, dest, _RECEIPT_FIELDS, _OCTETS[octets], b"id:", message_id, _AFTER_ID[state],
+            b"\0", source, dest, _FIELDS[state], _OCTETS[octets], b"id:", message_id, _AFTER_ID[state],
             submit_date, b" done date:", done_date, _AFTER_DONE[state], error, b" text:", text,
         )
     )  # fmt: skip

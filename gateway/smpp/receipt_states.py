@@ -63,6 +63,8 @@ STATE_OF_WORD: dict[str, int] = {
 
 # ACCEPTED is final by the letter of SMPP 3.4; in the field it means "buffered", and another receipt follows.
 FINAL_STATES = frozenset((DELIVERED, EXPIRED, DELETED, UNDELIVERABLE, REJECTED, SKIPPED))
+# What we tell a customer before the receipt, if it asked for intermediate notifications.
+NOTIFIED = frozenset((SCHEDULED, ENROUTE, ACCEPTED))
 
 
 def state_of_word(word: str) -> int:

@@ -11,7 +11,7 @@ from .gateway_process import Gateway
 from .kannel import Kannel, kannel, smsc
 from .world import CHINESE, LONG_CHINESE, World, messages_of, simulated, texts_seen, until
 
-DELIVERED, FAILED, ACCEPTED, REFUSED, EXPIRED = 1, 2, 8, 16, 32
+DELIVERED, FAILED, BUFFERED, ACCEPTED, REFUSED, EXPIRED = 1, 2, 4, 8, 16, 32
 ENGLISH = "Your parcel no. 7 costs 5€ ~ pay {by} [noon] | ok^"
 LONG_ENGLISH = " ".join(f"{ENGLISH} ({n})" for n in range(6))
 LATER = Behaviour(receipts_delay_s=0.2)  # a receipt before Kannel has noted the answer would be lost on it
@@ -101,6 +101,19 @@ async def test_it_is_told_what_its_mask_asks_for(gateway: Gateway, tmp_path: Pat
         await boxes.send(world.number, number(99), CHINESE)
         await until(lambda: len(boxes.kinds(number(99))) == 2, "the receipts of the last")
         assert [boxes.kinds(number(n)) for n in range(len(MASKS))] == [told for _, _, told in MASKS]
+
+
+async def test_an_intermediate_notification_is_told_as_one(gateway: Gateway, tmp_path: Path) -> None:
+    behaviour = Behaviour(receipts_delay_s=0.1, intermediate_receipts=1.0)
+    async with simulated(gateway, behaviour) as (world, _), kannel(tmp_path, smsc(world)) as boxes:
+        await boxes.send(
+            world.number, number(0), CHINESE
+        )  # its mask asks for intermediates, and so does Kannel
+        await until(lambda: DELIVERED in boxes.kinds(number(0)), "the receipt")
+        assert boxes.kinds(number(0)) == [ACCEPTED, BUFFERED, DELIVERED]
+        # esm_class 20, "intermediate delivery notification" (SMPP 3.4 section 5.2.12), before the receipt's 04
+        classes = [line.split()[-1] for line in boxes.log.splitlines() if "  esm_class: " in line]
+        assert classes[-2:] == ["0x00000020", "0x00000004"]
 
 
 async def test_what_we_refuse_it_reports_as_refused(gateway: Gateway, tmp_path: Path) -> None:

@@ -486,12 +486,12 @@ def test_what_we_write_we_read(
         dest_addr_ton=5,
         dest_addr_npi=0,
         destination_addr=b"ACME",
-        esm_class=4,
+        esm_class=0x20 if state in (SCHEDULED, ENROUTE, ACCEPTED) else 4,
         short_message=short_message,
         tlvs=tlvs,
     )
     fields = parse_receipt(pdu)
-    assert is_receipt(pdu) == "receipt"
+    assert is_receipt(pdu) == ("intermediate" if pdu.esm_class == 0x20 else "receipt")
     assert (fields.message_id, fields.error, fields.submit_date, fields.done_date) == (
         message_id,
         error,
