@@ -68,6 +68,7 @@ class Daemon:
         self.habits = HabitKeeper(core, configuration)
         self.front: HttpFront | None = None  # the HTTP listener's, while it is on
         self.addresses: dict[str, tuple[str, int]] = {}
+        self.console_setup_url = ""
         self._configuring = trio.Lock()
         self.ended = trio.Event()
         self._drain = trio.Event()
@@ -164,14 +165,22 @@ class Daemon:
         try:
             listeners = await self.ports.network.listen(host, port)
         except OSError as error:
-            raise StoreError(
-                f"The {name} listener cannot use {listen}: {error.strerror or error}."
-                " Is another program using it? Choose another address in sluice.toml."
-            ) from error
-        address = _address(listeners[0]) or (host, port)
+            raise cannot_listen(name, listen, error) from error
+        self.now_listens(name, _address(listeners[0]) or (host, port))
+        return listeners
+
+    def now_listens(self, name: str, address: tuple[str, int]) -> None:
+        """Note and log where a listener really is."""
         self.addresses[name] = address
         log.info("listening", name=name, address=f"{address[0]}:{address[1]}")
-        return listeners
+
+
+def cannot_listen(name: str, listen: str, error: OSError) -> StoreError:
+    """What to tell when an address is taken or not ours."""
+    return StoreError(
+        f"The {name} listener cannot use {listen}: {error.strerror or error}."
+        " Is another program using it? Choose another address in sluice.toml."
+    )
 
 
 def _address(listener: trio.abc.Listener[trio.abc.Stream]) -> tuple[str, int] | None:
@@ -298,9 +307,41 @@ async def until_signal(signals: AsyncIterator[int], ended: trio.Event | None = N
 async def serve_extras(
     daemon: Daemon, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """What answers people rather than messages: the control socket."""
+    """What answers people rather than messages: the control socket and the console."""
     server = ControlServer(operations(daemon), request_octets_max=daemon.config.limits.control_octets_max)
-    await server.serve(daemon.data / "control.sock", task_status=task_status)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve, daemon.data / "control.sock")
+        if daemon.config.console.listen:
+            await listen_console(daemon, nursery)
+        task_status.started()
+
+
+async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
+    """Start the console, and say where; while nobody can sign in, how to make the first administrator."""
+    # Imported here: a tool or a simulation that needs a daemon without pages does not wait for them.
+    from admin.app import create_app
+    from admin.console import Console, ConsoleOptions
+    from admin.serve import serve_console
+    from gateway.console import ConsoleOperations
+
+    settings, clock = daemon.config.console, daemon.ports.clock
+    console = Console(
+        daemon.configuration,
+        ConsoleOperations(daemon),
+        ConsoleOptions(settings.public_url, settings.trusted_proxies),
+        now=clock.now,
+        wall_ms=clock.wall_ms,
+    )
+    try:
+        address = await nursery.start(serve_console, create_app(console), settings.listen)
+    except OSError as error:
+        raise cannot_listen("console", settings.listen, error) from error
+    daemon.now_listens("console", address)
+    setup = await console.setup_path()
+    if setup:
+        base = settings.public_url.rstrip("/") or f"http://{address[0]}:{address[1]}"
+        daemon.console_setup_url = base + setup
+        log.warning("nobody can sign in yet: make the first administrator", url=daemon.console_setup_url)
 
 
 def run_serve(config: Config, data: Path) -> int:

@@ -160,6 +160,19 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: Annotated[
         str, Meta(description='Address and port; ":0" picks a port; "" is off. Loopback by default.')
     ] = "127.0.0.1:8000"
+    public_url: Annotated[
+        str,
+        Meta(
+            description='Address that browsers use, such as "https://sms.example.com", where a proxy ends TLS;'
+            ' cookies are then for TLS only. "" is plain HTTP.'
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="CIDR blocks whose X-Forwarded-For is believed, for the log and the brake on guessing."
+        ),
+    ] = ()
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

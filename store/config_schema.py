@@ -221,6 +221,12 @@ def give_people_the_console(database: Database) -> None:
         database.execute(statement)
 
 
+@config_migrations()
+def find_audit_rows_by_target(database: Database) -> None:
+    """A user's history is a look-up, not a scan of the log."""
+    database.execute("CREATE INDEX audit_of_target ON audit(target, id)")
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

@@ -84,9 +84,12 @@ def list_audit(
     )
 
 
-def audit_of(connection: sqlite3.Connection, target: str, limit: int = 50) -> list[tuple[int, str, str, str]]:
-    """(at, actor, action, detail) of what was done to one thing, the newest first."""
+def audit_of(
+    connection: sqlite3.Connection, *targets: str, limit: int = 50
+) -> list[tuple[int, str, str, str]]:
+    """(at, actor, action, detail) of what was done to one thing, by any of its names, the newest first."""
     return connection.execute(
-        "SELECT at, actor, action, detail FROM audit WHERE target = ? ORDER BY id DESC LIMIT ?",
-        (target, limit),
+        f"SELECT at, actor, action, detail FROM audit WHERE target IN ({', '.join('?' * len(targets))})"  # noqa: S608
+        " ORDER BY id DESC LIMIT ?",
+        (*targets, limit),
     ).fetchall()

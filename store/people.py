@@ -10,11 +10,14 @@ if TYPE_CHECKING:
 FIRST_GROUP = "root"  # made when an administrator is wanted before there is any group
 
 
-def make_admin(transaction: "Writing", login: str, password_hash: str, group: str = "") -> str:
+def make_admin(
+    transaction: "Writing", login: str, password_hash: str, group: str = "", *, first_group: str = FIRST_GROUP
+) -> str:
     """Make a user an administrator with this password; gives the path of their group.
 
     Args:
       group: its path; "" for the first root group, which is made (unlimited) if there is none.
+      first_group: the name of the one that is made then.
     Raises StoreError for an unknown group, a deleted login, or a user of another group.
     """
     user = transaction.run(
@@ -22,7 +25,7 @@ def make_admin(transaction: "Writing", login: str, password_hash: str, group: st
         (login,),
     ).fetchone()
     if user is None:
-        group_id, path = _group(transaction, group)
+        group_id, path = _group(transaction, group, first_group)
         transaction.run(
             "INSERT INTO user (login, group_id, role, password_hash) VALUES (?, ?, 'admin', ?)",
             (login, group_id, password_hash),
@@ -45,7 +48,7 @@ def make_admin(transaction: "Writing", login: str, password_hash: str, group: st
     return str(path)
 
 
-def _group(transaction: "Writing", path: str) -> tuple[int, str]:
+def _group(transaction: "Writing", path: str, first_group: str) -> tuple[int, str]:
     if path:
         row = transaction.run(
             "SELECT id, path FROM user_group WHERE path = ? AND state = 'active'", (path,)
@@ -60,5 +63,5 @@ def _group(transaction: "Writing", path: str) -> tuple[int, str]:
         ).fetchone()
     if row:
         return int(row[0]), str(row[1])
-    identifier = transaction.insert("INSERT INTO user_group (path, unlimited) VALUES (?, 1)", (FIRST_GROUP,))
-    return identifier, FIRST_GROUP
+    identifier = transaction.insert("INSERT INTO user_group (path, unlimited) VALUES (?, 1)", (first_group,))
+    return identifier, first_group

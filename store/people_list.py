@@ -140,3 +140,22 @@ def _review(known: dict[int, tuple[int, str, int, str, int]], group: int) -> tup
             return review, path
         group = parent
     return "review", ""
+
+
+def accounts_within(connection: sqlite3.Connection, within: Within, *, user: int = 0) -> set[str]:
+    """system_ids of the accounts of everybody in scope, or of one user."""
+    rows = connection.execute(
+        f"{within.sql} SELECT system_id FROM account a JOIN user u ON u.id = a.user_id"  # noqa: S608
+        " WHERE u.group_id IN subtree AND a.state <> 'deleted' AND (? = 0 OR u.id = ?)",
+        (within.group, user, user),
+    )
+    return {row[0] for row in rows}
+
+
+def limited_users(connection: sqlite3.Connection, within: Within) -> list[tuple[int, str, int, int]]:
+    """(id, login, limit, used on closed days) of active users in scope that have any limit."""
+    return connection.execute(
+        f"{within.sql} SELECT u.id, u.login, u.granted, u.used FROM user u"  # noqa: S608
+        " WHERE u.group_id IN subtree AND u.state = 'active' AND u.granted > 0",
+        (within.group,),
+    ).fetchall()

@@ -1,0 +1,1 @@
+"""The web console: the only place that knows HTML. See README.md."""

@@ -1,0 +1,102 @@
+"""The console as an ASGI application: `create_app` is all that the daemon calls, beside `serve.serve_console`."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
+
+from admin.console import Console
+from admin.gate import FORM_PARTS_MAX, BadToken, GoElsewhere, OneAtATime, add_headers, declared, guard
+from admin.i18n import N_
+from admin.rendering import Page
+from admin.routes import ROUTES
+from admin.view import View
+
+log = structlog.get_logger("console")
+
+BODY_OCTETS_MAX = 1_048_576
+FRAMES_SHOWN = 8
+
+
+class ErrorPage(Page, kw_only=True):
+    """Something that cannot be shown, and what to do about it."""
+
+    template = "error.html"
+    status: int
+    text: str
+
+
+ERRORS = {
+    400: (
+        N_("That request makes no sense to us"),
+        N_("Go back, look at the form again, and send it once more."),
+    ),
+    403: (
+        N_("You have no permission for this"),
+        N_("Your administrator can give it to you. Nothing was changed."),
+    ),
+    404: (N_("There is nothing here"), N_("It may have been deleted, or the address is not quite right.")),
+    405: (N_("There is nothing here"), N_("It may have been deleted, or the address is not quite right.")),
+    413: (N_("That is too much at once"), N_("Send it in smaller pieces. Nothing was changed.")),
+    500: (
+        N_("Something went wrong here"),
+        N_("It is our fault, and it is in the log. Try again; nothing was changed."),
+    ),
+}
+TOKEN = (
+    N_("This page was open for too long"),
+    N_("Nothing was changed. Load the page again and repeat what you did."),
+)
+
+
+async def provide_view(request: Request[Any, Any, Any]) -> View:
+    """The view that the guard made."""
+    view: View = request.state.view
+    return view
+
+
+def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+    """Any error as a page in the reader's language; never a trace."""
+    console: Console = request.app.state.console
+    view = getattr(request.state, "view", None) or View(console, request)
+    if isinstance(error, GoElsewhere):
+        return view.go(error.detail)
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 500:
+        # Frames only: a traceback with values could hold a password or a text.
+        frames = traceback.extract_tb(error.__traceback__)[-FRAMES_SHOWN:]
+        where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        log.error("a page failed", path=request.scope["path"], error=type(error).__name__, where=where)
+    status = status if status in ERRORS else 400
+    title, text = TOKEN if isinstance(error, BadToken) else ERRORS[status]
+    page = ErrorPage(title=view.t(title), status=status, text=view.t(text))
+    return view.show_now(page, status)
+
+
+def create_app(console: Console) -> Litestar:
+    """The console's application.
+
+    Raises RuntimeError for a route without a permission: nothing is open by oversight.
+    """
+    app = Litestar(
+        route_handlers=list(ROUTES),
+        guards=[guard],
+        dependencies={"view": Provide(provide_view)},
+        before_send=[add_headers],
+        exception_handlers={Exception: show_error, HTTPException: show_error},
+        middleware=[DefineMiddleware(OneAtATime, console=console)],
+        request_max_body_size=BODY_OCTETS_MAX,
+        multipart_form_part_limit=FORM_PARTS_MAX,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    app.state.console = console
+    for _ in declared(app):
+        pass
+    return app

@@ -1,0 +1,119 @@
+"""What lives as long as the console: the store, the daemon's operations, and a little memory of its own."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+import structlog
+import trio
+
+from admin.backoff import LoginBackoff
+from admin.operations import Live, Operations, RouteAnswer
+from admin.setup import SetupLink
+from store import sessions
+from store.config_db import ConfigStore
+
+log = structlog.get_logger("console")
+
+READS_AT_ONCE = 4
+REMEMBERED_MAX = 5000
+Result = TypeVar("Result")
+
+
+class Flash(msgspec.Struct, frozen=True):
+    """Something to tell at the top of the next page. `undo` is a path to post to, with `fields`."""
+
+    text: str
+    tone: str = "good"
+    undo: str = ""
+    fields: dict[str, str] = {}
+
+
+class ConsoleOptions(msgspec.Struct, frozen=True):
+    """What the configuration says of the console."""
+
+    public_url: str = ""  # https address behind a proxy; "" is plain HTTP as asked
+    trusted_proxies: tuple[str, ...] = ()
+
+    @property
+    def secure(self) -> bool:
+        return self.public_url.startswith("https://")
+
+
+class Console:
+    """Handed to every request as `View.console`."""
+
+    def __init__(
+        self,
+        store: ConfigStore,
+        operations: Operations,
+        options: ConsoleOptions | None = None,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.store = store
+        self.operations = operations
+        self.options = options or ConsoleOptions()
+        self.now = now
+        self.wall_ms = wall_ms
+        self.backoff = LoginBackoff()
+        self.setup = SetupLink()
+        self._limiter = trio.CapacityLimiter(READS_AT_ONCE)
+        self._flashes: OrderedDict[bytes, list[Flash]] = OrderedDict()
+        self._done: OrderedDict[tuple[bytes, str], str] = OrderedDict()
+        self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+
+    async def off_loop(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Run what blocks on the disk, or takes long, in a worker thread."""
+        return await trio.to_thread.run_sync(call, *arguments, limiter=self._limiter)
+
+    async def setup_path(self) -> str:
+        """The path that makes the first administrator, "" if there is one."""
+
+        def has_admin() -> bool:
+            with self.store.reading() as connection:
+                return sessions.has_admin(connection)
+
+        if await self.off_loop(has_admin):
+            return ""
+        return f"/setup/{self.setup.make(self.now())}"
+
+    def live(self) -> Live:
+        """The daemon at this moment."""
+        return msgspec.convert(self.operations.live(), Live, from_attributes=True)
+
+    def route_of(self, number: int, sms_type: str) -> RouteAnswer:
+        """Where a message to a number would go now."""
+        found = self.operations.route_of(number, 0, sms_type)
+        return msgspec.convert(found, RouteAnswer, from_attributes=True)
+
+    def flash(self, session: bytes, flash: Flash) -> None:
+        """Say something on that session's next page."""
+        self._flashes.setdefault(session, []).append(flash)
+        while len(self._flashes) > REMEMBERED_MAX:
+            self._flashes.popitem(last=False)
+
+    def take_flashes(self, session: bytes) -> list[Flash]:
+        """What is to be said now."""
+        return self._flashes.pop(session, [])
+
+    def remember(self, session: bytes, token: str, location: str) -> None:
+        """A form was done; sent once more, it only leads there again."""
+        self._done[(session, token)] = location
+        while len(self._done) > REMEMBERED_MAX:
+            self._done.popitem(last=False)
+
+    def done(self, session: bytes, token: str) -> str:
+        """Where a form that is done already led, or ""."""
+        return self._done.get((session, token), "")
+
+    def lock(self, cookie: str) -> trio.Lock:
+        """Changes of one session come one after the other, so that a double click is two requests in a row."""
+        found = self._locks.get(cookie)
+        if found is None:
+            found = self._locks[cookie] = trio.Lock()
+        return found

@@ -1,0 +1,158 @@
+"""The gate that every request passes, in one place: headers, who it is, whether they may, about what.
+
+Deny by default: a route that names no permission stops the program when the app is built, and there is no
+other way in. What is out of reach is answered as what does not exist (404), what the role may never do as 403.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from litestar import Litestar, Request
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    PermissionDeniedException,
+)
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from admin import security
+from admin.console import Console
+from admin.permissions import MATRIX, Reach, may, reach
+from admin.view import View, cookie_name
+from store import sessions
+from store.people_list import read_group, read_user
+
+FORM_PARTS_MAX = 600
+
+
+class GoElsewhere(HTTPException):
+    """Instead of an answer: sign in first, choose a password first, or this form is done already."""
+
+    status_code = 303
+
+    def __init__(self, location: str) -> None:
+        super().__init__(detail=location, status_code=303, headers={"location": location})
+
+
+class BadToken(PermissionDeniedException):
+    """A form of another session, another site, or none."""
+
+
+def declared(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
+    """(path, handler) of every route. Raises RuntimeError for one that names no permission."""
+    for route in app.routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else []
+        for handler in handlers:
+            if handler.http_methods == {"OPTIONS"}:  # Litestar's own; the guard refuses it
+                continue
+            if handler.opt.get("permission") not in MATRIX:
+                raise RuntimeError(f"{route.path} names no permission: give its handler **allow(...)")
+            yield route.path, handler
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Runs before every handler; leaves a `View` in the request's state."""
+    assert isinstance(connection, Request)
+    console: Console = connection.app.state.console
+    view = View(console, connection)
+    connection.state.view = view
+    options = handler.opt
+    if "permission" not in options:
+        raise MethodNotAllowedException
+    await _recognise(view, quiet=options.get("quiet", False))
+    permission = options["permission"]
+    if connection.method not in security.SAFE_METHODS:
+        await _check_form(view, connection)
+    if not may(view.viewer, permission):
+        if view.viewer is None:
+            raise GoElsewhere("/login")
+        raise PermissionDeniedException
+    if view.viewer and view.viewer.password_temporary and permission not in ("public", "session"):
+        raise GoElsewhere("/me/password")
+    if options.get("about"):
+        await _find(view, options["about"], permission, connection)
+
+
+async def _recognise(view: View, *, quiet: bool) -> None:
+    if not view.session_id:
+        return
+    console, session = view.console, view.session()
+    now_ms = console.wall_ms()
+    view.viewer = await view.read(lambda c: sessions.viewer(c, session, now_ms))
+    if view.viewer and not quiet and now_ms - view.viewer.seen_at > sessions.SEEN_STEP_MS:
+        await view.write(lambda w: sessions.touch_session(w, session), reload=False)
+
+
+async def _check_form(view: View, request: Request[Any, Any, Any]) -> None:
+    if security.foreign(request.headers, origin_of(view.console, request)):
+        raise BadToken
+    token = request.headers.get("x-csrf-token", "")
+    sent = await request.form()
+    view.form = {name: [str(one) for one in sent.getall(name)] for name in sent.keys()}  # noqa: SIM118
+    session_id = view.session_id if view.viewer else view.pre_session_id
+    if not security.csrf_matches(session_id, token or view.field("_csrf")):
+        raise BadToken
+    if view.viewer and (location := view.console.done(view.viewer.session, view.field("_once"))):
+        raise GoElsewhere(location)
+
+
+async def _find(view: View, about: str, permission: str, request: Request[Any, Any, Any]) -> None:
+    within = view.within(permission)
+    identifier = int(request.path_params[f"{about}_id"])
+    if about == "user":
+        view.user = await view.read(lambda c: read_user(c, within, identifier))
+        found, touchable = view.user is not None, view.user is not None and view.may_change_user(view.user)
+    else:
+        view.group = await view.read(lambda c: read_group(c, within, identifier))
+        found, touchable = (
+            view.group is not None,
+            view.group is not None and view.may_change_group(view.group),
+        )
+    if not found:
+        raise NotFoundException
+    if reach(view.role, permission) == Reach.BELOW and not touchable:
+        raise PermissionDeniedException
+
+
+def origin_of(console: Console, request: Request[Any, Any, Any]) -> str:
+    """What a browser that shows our pages says it comes from."""
+    public = console.options.public_url.rstrip("/")
+    return public or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+
+
+async def add_headers(message: Message, scope: Scope) -> None:
+    """Every answer, errors and static files too, carries what `security.HEADERS` says."""
+    if message["type"] != "http.response.start":
+        return
+    headers = list(message.get("headers", []))
+    present = {name.lower() for name, _ in headers}
+    for name, value in security.HEADERS.items():
+        if name.encode() not in present:
+            headers.append((name.encode(), value.encode()))
+    if scope["app"].state.console.options.secure:
+        headers.append((b"strict-transport-security", security.TRANSPORT_SECURITY.encode()))
+    message["headers"] = headers
+
+
+class OneAtATime:
+    """Changes that one browser asks for are worked off in order: a double click is never two at once."""
+
+    def __init__(self, app: ASGIApp, console: Console) -> None:
+        self._app = app
+        self._console = console
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cookie = ""
+        if scope["type"] == ScopeType.HTTP and scope["method"] not in security.SAFE_METHODS:
+            request: Request[Any, Any, Any] = Request(scope)
+            cookie = request.cookies.get(cookie_name(self._console, "sid"), "")
+        if not cookie:
+            await self._app(scope, receive, send)
+            return
+        async with self._console.lock(cookie):
+            await self._app(scope, receive, send)

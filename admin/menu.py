@@ -1,0 +1,74 @@
+"""The left rail: the operator manual's chapters, in its order, and what a gateway needs beside them.
+
+An entry shows for whom its permission opens something; a chapter shows when an entry does.
+"""
+
+import msgspec
+
+from admin.i18n import N_
+from admin.permissions import may
+from store.sessions import Viewer
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One page in the rail."""
+
+    title: str
+    path: str
+    permission: str
+
+
+class Chapter(msgspec.Struct, frozen=True):
+    """A chapter of the manual."""
+
+    title: str
+    icon: str
+    entries: tuple[Entry, ...]
+
+
+CHAPTERS = (
+    Chapter(N_("Overview"), "layout-dashboard", (Entry(N_("Dashboard"), "/", "dashboard"),)),
+    Chapter(
+        N_("User management"),
+        "users",
+        (
+            Entry(N_("Users"), "/users", "users.read"),
+            Entry(N_("User groups"), "/users/groups", "groups.read"),
+            Entry(N_("Deleted users"), "/users/deleted", "users.deleted"),
+            Entry(N_("Quota ledger"), "/users/ledger", "ledger.read"),
+        ),
+    ),
+    Chapter(
+        N_("Other settings"),
+        "settings-2",
+        (
+            Entry(N_("Sensitive words"), "/settings/words", "words.read"),
+            Entry(N_("Blacklists"), "/settings/blacklist", "blacklist.read"),
+        ),
+    ),
+    Chapter(
+        N_("Gateway"),
+        "radio-tower",
+        (
+            Entry(N_("Connections and routes"), "/gateway", "gateway.read"),
+            Entry(N_("Audit log"), "/audit", "audit.read"),
+        ),
+    ),
+)
+
+
+def chapters_of(viewer: Viewer) -> list[Chapter]:
+    """What this person sees of the rail."""
+    shown = []
+    for chapter in CHAPTERS:
+        entries = tuple(entry for entry in chapter.entries if may(viewer, entry.permission))
+        if entries:
+            shown.append(Chapter(chapter.title, chapter.icon, entries))
+    return shown
+
+
+def current(path: str) -> str:
+    """The entry that a page belongs to: the longest path that begins the page's."""
+    paths = [entry.path for chapter in CHAPTERS for entry in chapter.entries]
+    fitting = [p for p in paths if path == p or (p != "/" and path.startswith(p + "/"))]
+    return max(fitting, key=len, default="")

@@ -1,0 +1,212 @@
+"""User groups (P16): a tree of branches or departments, each with its quota and its review setting."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from msgspec import Meta
+
+from admin.console import Flash
+from admin.i18n import N_
+from admin.pages.users import PartsForm, lists_values, review_note
+from admin.permissions import allow
+from admin.rendering import Page
+from admin.view import FromView, View
+from store import groups_edit, quota
+from store.directory import Review
+from store.files import StoreError
+from store.ledgers import audit_of
+from store.people_list import GroupRow, list_groups
+
+Name = Annotated[str, Meta(max_length=64)]
+
+
+class GroupsPage(Page, kw_only=True):
+    """The tree with its balances."""
+
+    template = "groups.html"
+    groups: list[GroupRow]
+    can_add: bool
+    can_add_root: bool
+    changeable: set[int]
+
+
+class GroupPage(Page, kw_only=True):
+    """One group."""
+
+    template = "group.html"
+    group: GroupRow
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+    most: int  # parts that can be added; -1 is any number
+    review_from: str
+    can_change: bool
+    history: list[tuple[int, str, str, str]]
+
+
+class NewGroupPage(Page, kw_only=True):
+    """The form of a new group."""
+
+    template = "group_new.html"
+    groups: list[GroupRow]
+    can_add_root: bool
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+
+
+class GroupForm(msgspec.Struct, frozen=True):
+    name: Name
+    review: Review = "inherit"
+
+
+class NewGroupForm(GroupForm, frozen=True, kw_only=True):
+    """A new group; parent 0 makes a root group."""
+
+    parent: Annotated[int, Meta(ge=0)]
+
+
+@get("/users/groups", **allow("groups.read"))
+async def groups(view: FromView) -> Response[str]:
+    """All groups in reach."""
+    rows = await view.read(lambda c: list_groups(c, view.within("groups.read")))
+    page = GroupsPage(
+        title=view.t(N_("User groups")),
+        groups=rows,
+        can_add=view.may("groups.write"),
+        can_add_root=view.may("groups.root"),
+        changeable={row.id for row in rows if view.may_change_group(row)},
+    )
+    return await view.show(page)
+
+
+async def _new(view: View, values: Mapping[str, str], errors: Mapping[str, str]) -> Response[str]:
+    page = NewGroupPage(
+        title=view.t(N_("Add group")),
+        groups=await view.read(lambda c: list_groups(c, view.within("groups.write"))),
+        can_add_root=view.may("groups.root"),
+        values=values,
+        errors=errors,
+    )
+    return await view.show(page, status=422 if errors else 200)
+
+
+@get("/users/groups/new", **allow("groups.write"))
+async def new_group_form(view: FromView) -> Response[str]:
+    """An empty form."""
+    parent = str(view.request.query_params.get("parent", view.me.group))
+    return await _new(view, {"parent": parent}, {})
+
+
+@post("/users/groups/new", **allow("groups.write"))
+async def new_group(view: FromView) -> Response[str]:
+    """Make a group below one in reach; root groups are made by system administrators."""
+    form, errors = view.parse(NewGroupForm)
+    if form and form.parent == 0 and not view.may("groups.root"):
+        errors["parent"] = view.t(N_("Choose one of those offered."))
+    if form and form.parent:
+        reachable = await view.read(lambda c: list_groups(c, view.within("groups.write")))
+        if form.parent not in {group.id for group in reachable}:
+            errors["parent"] = view.t(N_("Choose one of those offered."))
+    if form is None or errors:
+        return await _new(view, lists_values(view), errors)
+    made = form
+    try:
+        group = await view.write(
+            lambda w: groups_edit.create_group(w, made.parent or None, made.name, review=made.review)
+        )
+    except StoreError as error:
+        return await _new(view, lists_values(view), {"name": view.refusal(error)})
+    return view.go(
+        f"/users/groups/{group}",
+        flash=Flash(view.t(N_("Group made. Now give it parts, so that its users can be given some."))),
+    )
+
+
+async def _show(
+    view: View,
+    *,
+    values: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Response[str]:
+    group = view.about_group
+    shown = {"name": group.name, "review": group.review, "parts": "", **(values or {})}
+
+    def most(connection: object) -> tuple[int, list[tuple[int, str, str, str]]]:
+        history = audit_of(connection, f"group {group.path}", f"group {group.id}")  # type: ignore[arg-type]
+        if not group.parent:
+            return -1, history
+        above = quota.group_balance(connection, group.parent)  # type: ignore[arg-type]
+        return (-1 if above.unlimited else above.remaining), history
+
+    limit, history = await view.read(most)
+    page = GroupPage(
+        title=group.name,
+        group=group,
+        values=shown,
+        errors=errors or {},
+        most=limit,
+        review_from="" if group.review != "inherit" else review_note(view, group.review_from or "*"),
+        can_change=view.may_change_group(group),
+        history=history,
+    )
+    return await view.show(page, status=status)
+
+
+@get("/users/groups/{group_id:int}", **allow("groups.read", about="group"))
+async def group(view: FromView) -> Response[str]:
+    """One group."""
+    return await _show(view)
+
+
+@post("/users/groups/{group_id:int}", **allow("groups.write", about="group"))
+async def edit_group(view: FromView) -> Response[str]:
+    """Rename, or say whether its tasks are reviewed."""
+    form, errors = view.parse(GroupForm)
+    if form is None:
+        return await _show(view, values=lists_values(view), errors=errors, status=422)
+    about, made = view.about_group, form
+    try:
+        await view.write(lambda w: groups_edit.edit_group(w, about.id, made.name, made.review))
+    except StoreError as error:
+        errors = {"name": view.refusal(error)}
+        return await _show(view, values=lists_values(view), errors=errors, status=409)
+    return view.go(f"/users/groups/{about.id}", flash=Flash(view.t(N_("Saved."))))
+
+
+@post("/users/groups/{group_id:int}/parts", **allow("groups.write", about="group"))
+async def top_up_group(view: FromView) -> Response[str]:
+    """Give parts from the parent's remaining ones (root groups: out of nothing), or take back."""
+    form, errors = view.parse(PartsForm)
+    about = view.about_group
+    if form is None:
+        return await _show(view, values=lists_values(view), errors=errors, status=422)
+    parts, note = form.parts if form.way == "topup" else -form.parts, form.note
+    try:
+        await view.write(lambda w: quota.topup_group(w, about.id, parts, note=note))
+    except StoreError as error:
+        errors = {"parts": view.refusal(error)}
+        return await _show(view, values=lists_values(view), errors=errors, status=422)
+    text = (
+        N_("%(path)s has %(parts)s parts more.")
+        if parts > 0
+        else N_("%(parts)s parts taken back from %(path)s.")
+    )
+    flash = Flash(view.t(text, path=about.path, parts=f"{abs(parts):,}"))
+    return view.go(f"/users/groups/{about.id}", flash=flash)
+
+
+@post("/users/groups/{group_id:int}/delete", **allow("groups.write", about="group"))
+async def delete_group(view: FromView) -> Response[str]:
+    """Delete a group that nobody is in."""
+    about = view.about_group
+    try:
+        await view.write(lambda w: groups_edit.delete_group(w, about.id))
+    except StoreError as error:
+        return await _show(view, errors={"": view.refusal(error)}, status=409)
+    text = view.t(N_("Group %(path)s is deleted; its parts went back to the group above."), path=about.path)
+    return view.go("/users/groups", flash=Flash(text))
+
+
+ROUTES = (groups, new_group_form, new_group, group, edit_group, top_up_group, delete_group)

@@ -1,0 +1,195 @@
+"""Sign in, sign out, and the first start (P26)."""
+
+from typing import Any
+
+import structlog
+from litestar import Request, Response, get, post
+from litestar.exceptions import NotFoundException
+
+from admin import passwords, security
+from admin.i18n import N_
+from admin.permissions import allow
+from admin.rendering import Page
+from admin.view import FromView, View
+from store import people_edit, sessions
+from store.config_db import Writing
+from store.people import FIRST_GROUP, make_admin
+from store.people_edit import LOGIN
+
+log = structlog.get_logger("console")
+
+WRONG = N_("Login or password is wrong.")
+WAIT = N_("Too many tries. Wait %(seconds)s seconds, then try again.")
+PASSWORD_PROBLEMS = {
+    "short": N_("At least 8 characters; a sentence of 15 or more is better."),
+    "long": N_("At most 256 characters."),
+    "login": N_("Do not put the login into the password."),
+    "common": N_("This is one of the first that would be guessed. Choose another."),
+}
+MISMATCH = N_("The two are not the same.")
+
+
+class SignInPage(Page, kw_only=True):
+    """The sign-in form."""
+
+    template = "sign_in.html"
+    login: str = ""
+    error: str = ""
+    next: str = "/"
+
+
+class SetupPage(Page, kw_only=True):
+    """The first administrator's form."""
+
+    template = "setup.html"
+    token: str
+    values: dict[str, str]
+    errors: dict[str, str]
+
+
+@get("/login", **allow("public"))
+async def sign_in_form(view: FromView, request: Request[Any, Any, Any]) -> Response[str]:
+    """The form; who is signed in already goes on."""
+    wanted = security.local_path(str(request.query_params.get("next", "/")))
+    if view.viewer:
+        return view.go(wanted)
+    return await view.show(SignInPage(title=view.t(N_("Sign in")), next=wanted))
+
+
+@post("/login", **allow("public"))
+async def sign_in(view: FromView) -> Response[str]:
+    """Check login and password; a new session id whatever the browser sent."""
+    login, password = view.field("login").strip()[:64], view.field("password")[: passwords.CHARACTERS_MAX]
+    wanted = security.local_path(view.field("next"))
+    console, address = view.console, view.address
+    wait = console.backoff.wait_s(login, address, console.now())
+    if wait > 0:
+        return await _again(view, login, view.t(WAIT, seconds=int(wait) + 1), wanted, status=429)
+    # Counted before it is checked, so that a hundred tries at once are a hundred tries.
+    console.backoff.failed(login, address, console.now())
+    found = await view.read(lambda c: sessions.credentials(c, login))
+    right = await passwords.matches(found.password_hash if found else "", password)
+    if not right or found is None or found.state != "active":
+        known = found.login if found else login
+        await console.off_loop(
+            lambda: console.store.record(
+                f"console:{known}", "sign-in.refused", f"user {known}", address=address
+            )
+        )
+        return await _again(view, login, view.t(WRONG), wanted, status=422)
+    console.backoff.succeeded(login, address)
+    rehashed = ""
+    if passwords.needs_rehash(found.password_hash):
+        rehashed = await passwords.hash_password(password)
+    return await _enter(view, found.user, found.login, wanted, rehashed)
+
+
+async def _enter(view: View, user: int, login: str, wanted: str, rehashed: str = "") -> Response[str]:
+    session_id = security.new_id()
+    agent = view.request.headers.get("user-agent", "")
+    address, old = view.address, view.session_id
+
+    def begin(write: Writing) -> None:
+        if old:
+            sessions.end_session(write, sessions.session_hash(old))
+        if rehashed:
+            people_edit.rehash_password(write, user, rehashed)
+        sessions.begin_session(write, session_id, user, address=address, agent=agent)
+        write.audit("sign-in", f"user {login}", changes=False)
+
+    await view.write(begin, actor=f"console:{login}", reload=False)
+    view.viewer = None
+    answer = view.go(wanted)
+    answer.set_cookie(view.cookie("sid", session_id))
+    answer.delete_cookie(view.cookie("pre", "").key, path="/")
+    return answer
+
+
+async def _again(view: View, login: str, error: str, wanted: str, *, status: int) -> Response[str]:
+    page = SignInPage(title=view.t(N_("Sign in")), login=login, error=error, next=wanted)
+    return await view.show(page, status=status)
+
+
+@post("/logout", **allow("session"))
+async def sign_out(view: FromView) -> Response[str]:
+    """End this session."""
+    session = view.me.session
+
+    def end(write: Writing) -> None:
+        sessions.end_session(write, session)
+        write.audit("sign-out", f"user {view.me.login}", changes=False)
+
+    await view.write(end, reload=False)
+    view.viewer = None
+    answer = view.go("/login")
+    answer.delete_cookie(view.cookie("sid", "").key, path="/")
+    return answer
+
+
+async def _setup_open(view: View, token: str) -> bool:
+    if not view.console.setup.matches(token, view.console.now()):
+        return False
+    return not await view.read(sessions.has_admin)
+
+
+@get("/setup/{token:str}", **allow("public"))
+async def setup_form(view: FromView) -> Response[str]:
+    """The first administrator's form, behind the link of the log."""
+    token = view.at("token")
+    if not await _setup_open(view, token):
+        raise NotFoundException
+    page = SetupPage(
+        title=view.t(N_("Welcome to Sluice")),
+        token=token,
+        values={"login": "admin", "group": FIRST_GROUP},
+        errors={},
+    )
+    return await view.show(page)
+
+
+@post("/setup/{token:str}", **allow("public"))
+async def set_up(view: FromView) -> Response[str]:
+    """Make the first administrator and sign them in; the link is void from then on."""
+    token = view.at("token")
+    if not await _setup_open(view, token):
+        raise NotFoundException
+    login, group = view.field("login").strip(), view.field("group").strip() or FIRST_GROUP
+    errors = new_password_errors(view, login)
+    if not LOGIN.fullmatch(login):
+        errors["login"] = view.t(N_("A login has 3 to 32 letters, digits, dots, hyphens or underscores."))
+    if "/" in group or len(group) > 64:
+        errors["group"] = view.t(N_("A group's name has 1 to 64 characters and no slash."))
+    if errors:
+        page = SetupPage(
+            title=view.t(N_("Welcome to Sluice")),
+            token=token,
+            values={"login": login, "group": group},
+            errors=errors,
+        )
+        return await view.show(page, status=422)
+    password_hash = await passwords.hash_password(view.field("password"))
+    if not await _setup_open(view, token):  # while the password was hashed, another request was faster
+        raise NotFoundException
+    view.console.setup.use()
+
+    def make(write: Writing) -> int:
+        make_admin(write, login, password_hash, first_group=group)
+        made = sessions.credentials(write.connection, login)
+        assert made is not None
+        return made.user
+
+    user = await view.write(make, actor="console:setup")
+    return await _enter(view, user, login, "/")
+
+
+def new_password_errors(view: View, login: str) -> dict[str, str]:
+    """What is wrong with a new password and its repetition."""
+    problem = passwords.problem_with_password(view.field("password"), login)
+    if problem:
+        return {"password": view.t(PASSWORD_PROBLEMS[problem])}
+    if view.field("password") != view.field("password_again"):
+        return {"password_again": view.t(MISMATCH)}
+    return {}
+
+
+ROUTES = (sign_in_form, sign_in, sign_out, setup_form, set_up)

@@ -1,0 +1,524 @@
+"""Users (P16) and deleted users (P17): find, add, change, top up, disable, delete, restore."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Response, get, post
+from msgspec import Meta
+
+from admin import lists, passwords
+from admin.console import Flash
+from admin.i18n import N_
+from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
+from admin.permissions import Role, allow
+from admin.rendering import Page
+from admin.view import FromView, View
+from store import people_edit, quota
+from store.directory import Review
+from store.files import StoreError
+from store.ledgers import audit_of
+from store.listing import Cut
+from store.listing import Page as Rows
+from store.people_edit import Profile
+from store.people_list import GroupRow, UserFilter, UserRow, effective_review, list_groups, list_users
+
+ROLES = {"user": N_("User"), "admin": N_("Administrator")}
+STATES = {
+    "active": (N_("Active"), "good"),
+    "disabled": (N_("Disabled"), "warn"),
+    "deleted": (N_("Deleted"), "bad"),
+}
+REVIEWS = {"trust": (N_("Trusted"), "plain"), "review": (N_("Reviewed"), "info")}
+
+Line = Annotated[str, Meta(max_length=64)]
+
+
+class UsersPage(Page, kw_only=True):
+    """The list with the group tree beside it."""
+
+    template = "users.html"
+    listing: Listing
+    groups: list[GroupRow]
+    group: int
+    can_add: bool
+
+
+class DeletedPage(Page, kw_only=True):
+    """Deleted users."""
+
+    template = "users_deleted.html"
+    listing: Listing
+
+
+class UserForm(msgspec.Struct, frozen=True):
+    """What a user form sends, password and state aside."""
+
+    group: int
+    name: Line = ""
+    mobile: Line = ""
+    email: Annotated[str, Meta(max_length=128)] = ""
+    note: Annotated[str, Meta(max_length=500, extra={"lines": True})] = ""
+    review: Review = "inherit"
+
+
+class NewUserForm(UserForm, frozen=True, kw_only=True):
+    """A new user."""
+
+    login: Line
+    parts: Annotated[int, Meta(ge=0)] = 0
+
+
+class NewUserPage(Page, kw_only=True):
+    """The form of a new user."""
+
+    template = "user_new.html"
+    groups: list[GroupRow]
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+
+
+class UserPage(Page, kw_only=True):
+    """One user: parts, profile, what can be done, and what was done."""
+
+    template = "user.html"
+    user: UserRow
+    groups: list[GroupRow]
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+    seen: str
+    used: int
+    reserved: int
+    available: int
+    most: int  # parts that can be added; -1 is any number
+    review: str
+    review_from: str
+    can_change: bool
+    history: list[tuple[int, str, str, str]]
+    password: str = ""  # a temporary one, shown this once
+
+
+def badge(table: Mapping[str, tuple[str, str]], view: View, value: str) -> Cell:
+    """A state as a word on its colour."""
+    title, tone = table[value]
+    return Cell(value, view.t(title), tone=tone)
+
+
+def users_spec(view: View, groups: dict[int, GroupRow], group: int) -> ListSpec:
+    """The list of users as this viewer may see it."""
+    balances = view.console.operations.balances()
+
+    def fetch(connection: sqlite3.Connection, values: Mapping[str, str], cut: Cut) -> Rows:
+        states = (values["state"],) if values["state"] else ("active", "disabled")
+        wanted = UserFilter(values["q"], group if group in groups else 0, values["role"], states)
+        return list_users(connection, view.within("users.read"), wanted, cut)
+
+    def row(columns: tuple[Any, ...]) -> Row:
+        user = UserRow(*columns)
+        review, source = effective_review(groups, user.review, user.group)
+        return Row(
+            (
+                Cell(user.login, href=f"/users/{user.id}"),
+                Cell(user.name),
+                Cell(user.group_path),
+                Cell(user.mobile),
+                Cell(user.role, view.t(ROLES[user.role])),
+                badge(STATES, view, user.state),
+                Cell(balances.get(user.id, (user.used, 0))[0]),
+                Cell(user.limit),
+                Cell(
+                    review,
+                    view.t(REVIEWS[review][0]),
+                    tone=REVIEWS[review][1],
+                    note=review_note(view, source),
+                ),
+                Cell(user.signed_in_at),
+            ),
+            id=str(user.id),
+            dim=user.state != "active",
+        )
+
+    return ListSpec(
+        name="users",
+        path="/users",
+        columns=(
+            Column("login", N_("Login"), "link", sort="login"),
+            Column("name", N_("Name")),
+            Column("group", N_("Group")),
+            Column("mobile", N_("Mobile"), "code", wide=False),
+            Column("role", N_("Role")),
+            Column("state", N_("State"), "badge"),
+            Column("used", N_("Used"), "number", sort="used"),
+            Column("limit", N_("Limit"), "number"),
+            Column("review", N_("Review"), "badge"),
+            Column("signed_in_at", N_("Last sign-in"), "time", sort="seen", wide=False),
+        ),
+        filters=(
+            Filter("q", N_("Search"), placeholder=N_("Login, name or mobile")),
+            Filter("role", N_("Role"), "choice", tuple(ROLES.items())),
+            Filter("state", N_("State"), "choice", (("active", N_("Active")), ("disabled", N_("Disabled")))),
+        ),
+        fetch=fetch,
+        row=row,
+        empty=Empty(
+            N_("No users here yet"),
+            N_("Add the first one, and give them parts from this group's quota."),
+            "/users/new",
+            N_("Add user"),
+        ),
+        sort="login",
+        fixed={"group": str(group)} if group else {},
+    )
+
+
+def review_note(view: View, source: str) -> str:
+    """Where an effective review setting comes from."""
+    if not source:
+        return ""
+    if source == "*":
+        return view.t(N_("by default"))
+    return view.t(N_("from %(path)s"), path=source)
+
+
+@get("/users", **allow("users.read"))
+async def users(view: FromView) -> Response[Any]:
+    """The users in reach."""
+    asked = str(view.request.query_params.get("group", ""))
+    group = int(asked) if asked.isdecimal() and len(asked) < 18 else 0
+    groups = await view.read(lambda c: list_groups(c, view.within("users.read")))
+    spec = users_spec(view, {row.id: row for row in groups}, group)
+    return await lists.answer(
+        view,
+        spec,
+        lambda listing, connection: UsersPage(
+            title=view.t(N_("Users")),
+            listing=listing,
+            groups=groups,
+            group=group,
+            can_add=view.may("users.write"),
+        ),
+    )
+
+
+@get("/users/deleted", **allow("users.deleted"))
+async def deleted_users(view: FromView) -> Response[Any]:
+    """Deleted users, to be found and restored."""
+
+    def fetch(connection: sqlite3.Connection, values: Mapping[str, str], cut: Cut) -> Rows:
+        wanted = UserFilter(values["q"], states=("deleted",))
+        return list_users(connection, view.within("users.deleted"), wanted, cut)
+
+    def row(columns: tuple[Any, ...]) -> Row:
+        user = UserRow(*columns)
+        cells = (
+            Cell(user.login, href=f"/users/{user.id}"),
+            Cell(user.name),
+            Cell(user.group_path),
+            Cell(user.mobile),
+            Cell(user.used),
+            Cell(user.deleted_at),
+        )
+        return Row(cells, id=str(user.id) if view.may_change_user(user) else "")
+
+    spec = ListSpec(
+        name="deleted-users",
+        path="/users/deleted",
+        columns=(
+            Column("login", N_("Login"), "link"),
+            Column("name", N_("Name")),
+            Column("group", N_("Group")),
+            Column("mobile", N_("Mobile"), "code", wide=False),
+            Column("used", N_("Used"), "number"),
+            Column("deleted_at", N_("Deleted at"), "time"),
+        ),
+        filters=(Filter("q", N_("Search"), placeholder=N_("Login, name or mobile")),),
+        fetch=fetch,
+        row=row,
+        empty=Empty(
+            N_("Nobody was deleted"),
+            N_("A deleted user waits here and can be restored, with login and history."),
+            "/users",
+            N_("To the users"),
+        ),
+        sort="deleted",
+    )
+    return await lists.answer(
+        view, spec, lambda listing, _: DeletedPage(title=view.t(N_("Deleted users")), listing=listing)
+    )
+
+
+# -- adding -----------------------------------------------------------------------------------------
+
+
+async def _choosable(view: View) -> list[GroupRow]:
+    """Groups that the viewer may put people into: all in reach, as nobody can be raised above it."""
+    return await view.read(lambda c: list_groups(c, view.within("users.write")))
+
+
+@get("/users/new", **allow("users.write"))
+async def new_user_form(view: FromView) -> Response[str]:
+    """An empty form."""
+    values = {"group": str(view.request.query_params.get("group", view.me.group))}
+    return await _new_user(view, values, {})
+
+
+async def _new_user(view: View, values: Mapping[str, str], errors: Mapping[str, str]) -> Response[str]:
+    page = NewUserPage(
+        title=view.t(N_("Add user")), groups=await _choosable(view), values=values, errors=errors
+    )
+    return await view.show(page, status=422 if errors else 200)
+
+
+@post("/users/new", **allow("users.write"))
+async def new_user(view: FromView) -> Response[str]:
+    """Make a user; the temporary password is shown once, on the next page."""
+    form, errors = view.parse(NewUserForm)
+    if form and form.group not in {group.id for group in await _choosable(view)}:
+        errors["group"] = view.t(N_("Choose one of those offered."))
+    values = lists_values(view)
+    if form is None or errors:
+        return await _new_user(view, values, errors)
+    password = passwords.temporary_password()
+    password_hash = await passwords.hash_password(password)
+    made, profile = form, profile_of(form)
+    try:
+        user = await view.write(
+            lambda w: people_edit.create_user(
+                w, made.login, made.group, profile, password_hash, parts=made.parts
+            )
+        )
+    except quota.QuotaRefused as error:
+        return await _new_user(view, values, {"parts": view.refusal(error)})
+    except StoreError as error:
+        return await _new_user(view, values, {"login": view.refusal(error)})
+    return view.go(f"/users/{user}", flash=password_flash(view, made.login, password))
+
+
+def password_flash(view: View, login: str, password: str) -> Flash:
+    """Tells a temporary password, once."""
+    text = view.t(
+        N_(
+            "Temporary password of %(login)s: %(password)s — it is shown only now, and must be changed at sign-in."
+        ),
+        login=login,
+        password=password,
+    )
+    return Flash(text, tone="secret")
+
+
+def lists_values(view: View) -> dict[str, str]:
+    """What the form sent, without secrets."""
+    return {
+        name: sent[0]
+        for name, sent in view.form.items()
+        if sent and "password" not in name and name[0] != "_"
+    }
+
+
+def profile_of(form: UserForm) -> Profile:
+    """The profile in a form."""
+    return Profile(form.name, form.mobile, form.email, form.note, form.review)
+
+
+# -- one user ---------------------------------------------------------------------------------------
+
+
+def _profile_of_row(user: UserRow) -> Profile:
+    return Profile(user.name, user.mobile, user.email, user.note, user.review)  # type: ignore[arg-type]
+
+
+def _fingerprint(profile: Profile) -> str:
+    return msgspec.json.encode(profile).decode()
+
+
+async def _show_user(
+    view: View,
+    *,
+    values: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Response[str]:
+    user = view.about_user
+    parts = view.parts_of(user)
+
+    def build(connection: sqlite3.Connection) -> UserPage:
+        groups = list_groups(connection, view.within("users.read"))
+        by_id = {group.id: group for group in groups}
+        review, source = effective_review(by_id, user.review, user.group)
+        profile = _profile_of_row(user)
+        balance = quota.group_balance(connection, user.group)
+        shown = {**msgspec.to_builtins(profile), "group": str(user.group), "parts": ""}
+        return UserPage(
+            title=user.login,
+            user=user,
+            groups=groups,
+            values=shown | dict(values or {}),
+            errors=errors or {},
+            seen=_fingerprint(profile),
+            used=parts.used,
+            reserved=parts.reserved,
+            available=user.limit - parts.used - parts.reserved,
+            most=-1 if balance.unlimited else balance.remaining,
+            review=review,
+            review_from=review_note(view, source),
+            can_change=view.may_change_user(user),
+            history=audit_of(connection, f"user {user.login}", f"user {user.id}"),
+        )
+
+    return await view.show(await view.read(build), status=status)
+
+
+@get("/users/{user_id:int}", **allow("users.read", about="user"))
+async def user(view: FromView) -> Response[str]:
+    """One user."""
+    return await _show_user(view)
+
+
+@post("/users/{user_id:int}", **allow("users.write", about="user"))
+async def edit_user(view: FromView) -> Response[str]:
+    """Save the profile and the group."""
+    form, errors = view.parse(UserForm)
+    if form and form.group not in {group.id for group in await _choosable(view)}:
+        errors["group"] = view.t(N_("Choose one of those offered."))
+    if form is None or errors:
+        return await _show_user(view, values=lists_values(view), errors=errors, status=422)
+    user, made = view.about_user, form
+    try:
+        seen = msgspec.json.decode(view.field("seen"), type=Profile)
+    except msgspec.MsgspecError:
+        seen = Profile()
+    in_flight = view.parts_of(user).in_flight
+    try:
+        await view.write(
+            lambda w: people_edit.edit_user(
+                w, user.id, profile_of(made), made.group, seen=seen, in_flight=in_flight
+            )
+        )
+    except StoreError as error:
+        return await _show_user(view, errors={"": view.refusal(error)}, status=409)
+    return view.go(f"/users/{user.id}", flash=Flash(view.t(N_("Saved."))))
+
+
+class PartsForm(msgspec.Struct, frozen=True):
+    """A top-up; `reclaim` takes back instead."""
+
+    parts: Annotated[int, Meta(ge=1, le=10**12)]
+    note: Annotated[str, Meta(max_length=200)] = ""
+    way: Literal["topup", "reclaim"] = "topup"
+
+
+@post("/users/{user_id:int}/parts", **allow("users.write", about="user"))
+async def top_up_user(view: FromView) -> Response[str]:
+    """Give parts from the group's remaining ones, or take back what is not used."""
+    form, errors = view.parse(PartsForm)
+    user = view.about_user
+    if form is None:
+        return await _show_user(view, values=lists_values(view), errors=errors, status=422)
+    parts, note = form.parts if form.way == "topup" else -form.parts, form.note
+    in_flight = view.parts_of(user).in_flight
+    try:
+        await view.write(lambda w: quota.topup_user(w, user.id, parts, note=note, in_flight=in_flight))
+    except StoreError as error:
+        errors = {"parts": view.refusal(error)}
+        return await _show_user(view, values=lists_values(view), errors=errors, status=422)
+    text = (
+        N_("%(login)s has %(parts)s parts more.")
+        if parts > 0
+        else N_("%(parts)s parts taken back from %(login)s.")
+    )
+    flash = Flash(view.t(text, login=user.login, parts=f"{abs(parts):,}"))
+    return view.go(f"/users/{user.id}", flash=flash)
+
+
+class StateForm(msgspec.Struct, frozen=True):
+    state: Literal["active", "disabled", "deleted"]
+
+
+STATE_DONE = {
+    "active": N_("%(login)s is active again."),
+    "disabled": N_("%(login)s is disabled, signed out, and can no longer bind or send."),
+    "deleted": N_("%(login)s is deleted. What was available went back to the group."),
+    "restored": N_("%(login)s is restored, disabled and without parts. Enable and top up when ready."),
+}
+
+
+@post("/users/{user_id:int}/state", **allow("users.write", about="user"))
+async def set_user_state(view: FromView) -> Response[str]:
+    """Enable, disable, delete, restore."""
+    form, errors = view.parse(StateForm)
+    user = view.about_user
+    if form is None:
+        return await _show_user(view, errors={"": next(iter(errors.values()))}, status=422)
+    me, in_flight, state = view.me.id, view.parts_of(user).in_flight, form.state
+    try:
+        before = await view.write(
+            lambda w: people_edit.set_state(w, user.id, state, by=me, in_flight=in_flight)
+        )
+    except StoreError as error:
+        return await _show_user(view, errors={"": view.refusal(error)}, status=409)
+    done = "restored" if before == "deleted" else state
+    undo = {"disabled": "active", "deleted": "active"}.get(state, "")
+    flash = Flash(
+        view.t(STATE_DONE[done], login=user.login),
+        undo=f"/users/{user.id}/state" if undo and done != "restored" else "",
+        fields={"state": undo},
+    )
+    return view.go("/users" if state == "deleted" else f"/users/{user.id}", flash=flash)
+
+
+class RoleForm(msgspec.Struct, frozen=True):
+    role: Literal["user", "admin"]
+
+
+@post("/users/{user_id:int}/role", **allow("users.write", about="user"))
+async def set_user_role(view: FromView) -> Response[str]:
+    """Make somebody an administrator of their group, or a plain user again."""
+    form, errors = view.parse(RoleForm)
+    user = view.about_user
+    if form is None:
+        return await _show_user(view, errors={"": next(iter(errors.values()))}, status=422)
+    role, me = form.role, view.me.id
+    if role == "admin" and view.role != Role.SYSTEM and user.group == view.me.group:
+        # An equal of oneself is made by whoever stands above.
+        text = view.t(N_("Administrators of your own group are made by an administrator above it."))
+        return await _show_user(view, errors={"": text}, status=403)
+    try:
+        await view.write(lambda w: people_edit.set_role(w, user.id, role, by=me))
+    except StoreError as error:
+        return await _show_user(view, errors={"": view.refusal(error)}, status=409)
+    text = (
+        N_("%(login)s is an administrator of %(group)s now, and must sign in again.")
+        if role == "admin"
+        else N_("%(login)s is a plain user now, and must sign in again.")
+    )
+    flash = Flash(view.t(text, login=user.login, group=user.group_path))
+    return view.go(f"/users/{user.id}", flash=flash)
+
+
+@post("/users/{user_id:int}/password", **allow("users.write", about="user"))
+async def reset_password(view: FromView) -> Response[str]:
+    """A temporary password, shown once; all sessions of that user end."""
+    user = view.about_user
+    if user.id == view.me.id:
+        return view.go("/me")
+    password = passwords.temporary_password()
+    password_hash = await passwords.hash_password(password)
+    await view.write(
+        lambda w: people_edit.set_password(w, user.id, password_hash, temporary=True), reload=False
+    )
+    return view.go(f"/users/{user.id}", flash=password_flash(view, user.login, password))
+
+
+ROUTES = (
+    users,
+    deleted_users,
+    new_user_form,
+    new_user,
+    user,
+    edit_user,
+    top_up_user,
+    set_user_state,
+    set_user_role,
+    reset_password,
+)

@@ -1,0 +1,31 @@
+"""Every route of the console: `ROUTES` is all that the application serves."""
+
+from litestar.handlers import HTTPRouteHandler
+
+from admin.pages import (
+    audit,
+    blacklist,
+    dashboard,
+    gateway,
+    groups,
+    ledger,
+    me,
+    sign_in,
+    static,
+    users,
+    words,
+)
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    *static.ROUTES,
+    *sign_in.ROUTES,
+    *dashboard.ROUTES,
+    *me.ROUTES,
+    *users.ROUTES,
+    *groups.ROUTES,
+    *ledger.ROUTES,
+    *words.ROUTES,
+    *blacklist.ROUTES,
+    *gateway.ROUTES,
+    *audit.ROUTES,
+)

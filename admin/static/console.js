@@ -1,0 +1,29 @@
+// What the pages do beyond plain HTML: nothing that they need.
+addEventListener("keydown", (event) => {
+  const target = event.target;
+  if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") {
+    const search = document.querySelector("main input[type=search]");
+    if (search) { event.preventDefault(); search.focus(); search.select(); }
+  }
+});
+addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+  const all = event.target.closest("[data-choose-all]");
+  if (all) {
+    for (const box of all.closest("form").querySelectorAll("input[name=ids]")) box.checked = all.checked;
+  }
+});
+addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
+addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["x-csrf-token"] = document.querySelector("meta[name=csrf]").content;
+});
+addEventListener("htmx:responseError", (event) => {
+  // Signed out meanwhile: the page says so instead of showing figures that stand still.
+  if (event.detail.xhr.status === 403 || event.detail.xhr.responseURL.endsWith("/login")) location.reload();
+});
