@@ -67,7 +67,7 @@ def operations(daemon: "Daemon") -> dict[str, Handler]:
 
     async def backup(params: dict[str, Any]) -> Any:
         destination = Path(str(params.get("dest")))
-        files = await ports.store.read(lambda s: copy_files(configuration, s, destination))
+        files = await ports.store.read(lambda s: copy_files(daemon.data, configuration, s, destination))
         return [str(file) for file in files]
 
     async def status(params: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 from gateway.control import ControlError
 from gateway.customer_pdus import id_from_shown
 from gateway.smpp.constants import MessageState
+from store.api_db import copy_api_db
 from store.config_db import ConfigStore
 from store.directory import Directory
 from store.ids import SECONDS_A_DAY, id_day
@@ -87,8 +88,8 @@ def state_name(message_state: int) -> str:
         return str(message_state)
 
 
-def copy_files(config: ConfigStore, traffic: TrafficStore, destination: Path) -> list[str]:
-    """Consistent copies of `config.db` and all day files, whole or not at all; the files made.
+def copy_files(data: Path, config: ConfigStore, traffic: TrafficStore, destination: Path) -> list[str]:
+    """Consistent copies of `config.db`, `api.db` and all day files, whole or not at all; the files made.
 
     They are made beside `destination`, which must be empty or not exist, and get its name when all are there.
     """
@@ -104,7 +105,7 @@ def copy_files(config: ConfigStore, traffic: TrafficStore, destination: Path) ->
             kind="usage",
         ) from error
     try:
-        files = [config.backup(partial), *traffic.backup(partial)]
+        files = [config.backup(partial), *copy_api_db(data, partial), *traffic.backup(partial)]
         partial.rename(destination)
     except BaseException:
         shutil.rmtree(partial)

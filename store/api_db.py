@@ -209,17 +209,6 @@ class ApiStore:
             self._roll_back(error)
         return PURGE_ROWS in (keys, references)
 
-    def backup(self, folder: Path) -> Path:
-        """A consistent copy in another directory, made while everything goes on."""
-        copy = folder / FILE
-        open_private(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL).close()
-        source = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            source.execute("VACUUM INTO ?", (str(copy),))
-        finally:
-            source.close()
-        return copy
-
     # -- reading ----------------------------------------------------------------------------------
 
     @contextmanager
@@ -282,3 +271,18 @@ class ApiStore:
                 (account, before, limit),
             ).fetchall()
         return [BatchRow(*row) for row in rows]
+
+
+def copy_api_db(data: Path, folder: Path) -> list[Path]:
+    """A consistent copy of a data directory's `api.db` in `folder`, made while everything goes on; [] without one."""
+    original = data / FILE
+    if not original.exists():
+        return []
+    copy = folder / FILE
+    open_private(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL).close()
+    source = sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        source.execute("VACUUM INTO ?", (str(copy),))
+    finally:
+        source.close()
+    return [copy]

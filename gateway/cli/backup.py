@@ -11,7 +11,7 @@ from gateway.cli.common import ask_daemon, common_options, load_config, offline_
 @click.argument("dest", type=click.Path(file_okay=False))
 @common_options
 def backup(dest: str, config: str | None, data: str | None) -> None:
-    """Copy config.db and every day file into DEST, which must be empty or not exist.
+    """Copy config.db, api.db and every day file into DEST, which must be empty or not exist.
 
     Each file is a consistent copy. The key of carriers' passwords (secrets.key) is not copied: keep it
     elsewhere, so that who finds a backup finds no password.
@@ -23,6 +23,6 @@ def backup(dest: str, config: str | None, data: str | None) -> None:
     files = ask_daemon(loaded.config.store.data, "backup", dest=str(destination))
     if files is None:
         with offline_store(loaded.config.store.data) as store, offline_traffic(loaded.config) as traffic:
-            files = copy_files(store, traffic, destination)
+            files = copy_files(Path(loaded.config.store.data), store, traffic, destination)
     for file in files:
         click.echo(file)

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.smpp.encode import body_of
 from gateway.smpp.pdu import SubmitSm
+from store.api_db import ApiChanges, ApiStore, BatchRow
 from store.config_db import ConfigStore
 from store.ids import IdSource
 from store.model import NO_ERROR, Attempt, Changes, Outcome, ParkedReceipt, Part, Receipt, State
@@ -105,6 +106,17 @@ def test_a_backup_is_whole_and_opens(tmp_path: Path, message_id: int) -> None:
     copy.close()
     assert life is not None
     assert life.attempts[0].smsc_message_id == "abc123"
+
+
+def test_a_backup_has_what_the_api_remembers(tmp_path: Path, message_id: int) -> None:
+    with ApiStore.open(tmp_path / "data") as api:
+        api.apply(ApiChanges(batches=[BatchRow(7, account=1, created_at=NOW_MS, ref="spring")]))
+    run = sluice("backup", tmp_path / "copy", "--data", tmp_path / "data")
+    assert f"{tmp_path}/copy/api.db" in run.out.splitlines()
+    with ApiStore.open(tmp_path / "copy") as copy:
+        batch = copy.batch(7)
+    assert batch is not None
+    assert batch.ref == "spring"
 
 
 def test_a_backup_overwrites_nothing(tmp_path: Path, message_id: int) -> None:
