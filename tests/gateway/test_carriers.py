@@ -210,6 +210,9 @@ def test_what_settings_make_unsendable_is_handed_back_and_the_rest_leaves() -> N
     of.carrier.pump()
     assert bind.sent_ids() == [2] and ids(of.unsendable) == [1, 3]
     assert of.carrier.sent == 1
+    offered(of, [make_part(4, source=b"")])
+    of.carrier.pump()
+    assert ids(of.unsendable) == [1, 3, 4] and len(bind.flights) == 1
 
 
 # -- what leaves --------------------------------------------------------------------------------------
@@ -334,6 +337,16 @@ def test_in_its_first_second_a_carrier_is_not_slowed_to_a_crawl() -> None:
     of.answer(*((flight, ok(b"%d" % n)) for n, flight in enumerate(flights[:100])))
     of.answer(*((flight, refusal(Status.ESME_RTHROTTLED)) for flight in flights[100:]))
     assert of.carrier.pacer.rate == 50
+
+
+def test_a_carrier_that_takes_more_than_was_measured_is_slowed_less() -> None:
+    of = world()
+    throttle(of, 10)
+    assert of.carrier.pacer.rate == 0.5, "nothing was measured yet"
+    of.carrier.accepted += 300
+    of.clock.advance(1.0)
+    of.carrier.measure(of.clock.now())
+    assert of.carrier.pacer.rate == 150
 
 
 def test_a_new_rate_is_taken_while_slowed_down() -> None:

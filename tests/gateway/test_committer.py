@@ -100,7 +100,11 @@ async def test_a_round_is_bounded_but_a_ticket_is_never_torn(autojump_clock: tri
         committer.submit(submitted(*range(1, ROUND_PARTS_MAX)), lambda applied: None)
         committer.submit(submitted(10_001, 10_002), lambda applied: None)
         committer.submit(submitted(*range(20_000, 20_000 + ROUND_PARTS_MAX + 1)), lambda applied: None)
-    assert [len(changes.parts) for changes in store.rounds] == [ROUND_PARTS_MAX - 1, 2, ROUND_PARTS_MAX + 1]
+        for number in range(30_000, 30_000 + ROUND_PARTS_MAX // 2 + 1):
+            committer.submit(submitted(2 * number, 2 * number + 1), lambda applied: None)
+    assert [len(changes.parts) for changes in store.rounds] == [
+        ROUND_PARTS_MAX - 1, 2, ROUND_PARTS_MAX + 1, ROUND_PARTS_MAX, 2,
+    ]  # fmt: skip
 
 
 async def test_commit_waits_and_says_what_was_applied(autojump_clock: trio.testing.MockClock) -> None:
@@ -248,7 +252,8 @@ async def test_statistics_count_what_was_stored_only(autojump_clock: trio.testin
         await committer.commit(reported(1))
         await ticket.settled.wait()
     statistics = committer.statistics()
-    assert (statistics.parts, statistics.refused_rounds, statistics.waiting_changes) == (2, 1, 0)
+    assert (statistics.rounds, statistics.parts, statistics.refused_rounds) == (2, 2, 1)
+    assert statistics.waiting_changes == 0
     assert sum(seen) == 2
     assert statistics.last_commit_s == 0.001
 

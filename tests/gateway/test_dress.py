@@ -85,6 +85,11 @@ def test_any_body_can_be_dressed_for_any_carrier(body: bytes, settings: dict[str
     assert len(payload if payload is not None else pdu.short_message) <= len(decoded(body).short_message)
 
 
+def test_a_stored_body_that_is_none_is_damage_and_said_so() -> None:
+    with pytest.raises(AssertionError, match="stored body of part 1"):
+        sent(b"\0\1", source_ton=1)
+
+
 # -- addresses ----------------------------------------------------------------------------------------
 
 

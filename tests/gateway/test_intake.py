@@ -140,6 +140,13 @@ def test_every_reason_that_the_door_can_give_is_here() -> None:
     assert {reason for reason, _, _ in REASONS} | elsewhere == set(Reason)
 
 
+def test_a_message_may_have_so_many_parts_and_no_more() -> None:
+    of = World()
+    of.intake.rules = msgspec.structs.replace(of.rules, parts_max=2)
+    assert len(one(of, submit(b"a" * 254))) == 2
+    assert refused(of, submit(b"", tlvs=((Tag.MESSAGE_PAYLOAD, b"a" * 307),))) == Reason.TOO_LONG
+
+
 def test_one_bad_message_costs_its_neighbours_nothing() -> None:
     results, changes = World().accept(
         submit(), submit(destination_addr=b"x"), submit(protocol_id=256), submit()
@@ -312,8 +319,11 @@ def test_a_text_is_judged_alone_as_it_would_be_in_a_message() -> None:
     screened = of.intake.screen_text(of.account, b"stupid", 0)
     assert not isinstance(screened, int) and (screened.text, screened.masked) == (b"******", True)
     assert of.intake.screen_text(of.account, encode_text("禁词", 8), 8) == Reason.WORD_REJECTED
-    clean = of.intake.screen_text(of.account, b"hello", 0)
-    assert not isinstance(clean, int) and (clean.text, clean.masked, clean.detail) == (b"hello", False, None)
+    for text, coding in ((b"hello", 0), (b"stupid", 4)):
+        clean = of.intake.screen_text(of.account, text, coding)
+        assert not isinstance(clean, int) and (clean.text, clean.masked, clean.detail) == (text, False, None)
+    without_words = World()
+    assert not isinstance(without_words.intake.screen_text(of.account, b"stupid", 0), int)
 
 
 # -- long messages ------------------------------------------------------------------------------------

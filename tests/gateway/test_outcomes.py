@@ -550,6 +550,15 @@ def test_what_expired_in_doubt_and_was_taken_after_all_is_charged() -> None:
     assert of.receive(receipt())[0] == []
 
 
+def test_what_ended_in_doubt_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.outcomes.UNSETTLED_MAX", 3)
+    of = world(on_unknown="fail")
+    flights = [of.sent() for _ in range(5)]
+    of.unanswered(*flights)
+    of.answer(*((flight, ok(b"%d" % n)) for n, flight in enumerate(flights)), late=True)
+    assert settled(of) == (0, 3)
+
+
 # -- ends of our own ----------------------------------------------------------------------------------
 
 
