@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from .certificates import write_certificate
+from .conversations import Recorded, record
 from .gateway_process import Gateway
 
 
@@ -32,3 +33,12 @@ def gateway(running_gateway: Gateway) -> Iterator[Gateway]:
     before = len(running_gateway.trouble())
     yield running_gateway
     assert running_gateway.trouble()[before:] == []
+
+
+@pytest.fixture(scope="session")
+def recorded(running_gateway: Gateway) -> list[Recorded]:
+    """Whole conversations of the gateway, for those who read them."""
+    before = len(running_gateway.trouble())
+    found = record(running_gateway)
+    assert running_gateway.trouble()[before:] == []
+    return found

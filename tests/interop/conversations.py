@@ -98,7 +98,9 @@ async def scene(
         yield Scene(world, sim, downstream, upstream)
 
 
-def submit(world: World, text: bytes = GSM_TEXT, tlvs: Tlvs = (), **fields: Any) -> SubmitSm:
+def submit(
+    world: World, text: bytes = GSM_TEXT, tlvs: Tlvs = (), *, receipts: int = 1, **fields: Any
+) -> SubmitSm:
     return SubmitSm(
         source_addr_ton=1,
         source_addr_npi=1,
@@ -106,7 +108,7 @@ def submit(world: World, text: bytes = GSM_TEXT, tlvs: Tlvs = (), **fields: Any)
         dest_addr_ton=1,
         dest_addr_npi=1,
         destination_addr=TO,
-        registered_delivery=1,
+        registered_delivery=receipts,
         short_message=text,
         tlvs=tlvs,
         **fields,
@@ -128,26 +130,37 @@ def is_inbound(heard: Pdu) -> bool:
 # Every optional parameter that SMPP 3.4 lets a submit_sm carry beside those that say how it is cut.
 OPTIONS: Tlvs = (
     (0x0204, b"\x12\x34"),  # user_message_reference
-    (0x020A, b"\x23\xf0"),  # source_port
+    (0x020A, b"\x1f\x90"),  # source_port: none that a dissector knows a protocol for
     (0x000D, b"\x01"),  # source_addr_subunit
-    (0x020B, b"\x0b\x84"),  # destination_port
+    (0x020B, b"\x1f\x91"),  # destination_port
     (0x0005, b"\x01"),  # dest_addr_subunit
     (0x0019, b"\x00"),  # payload_type
     (0x0201, b"\x02"),  # privacy_indicator
-    (0x0381, b"\x01\x01\x018675512345678"),  # callback_num, twice
-    (0x0381, b"\x01\x01\x018675587654321"),
-    (0x0302, b"\x04"),  # callback_num_pres_ind
+    (0x0381, b"\x01\x01\x018675512345678"),  # callback_num
     (0x0202, b"\x80\x01"),  # source_subaddress
     (0x0203, b"\xa0\x02"),  # dest_subaddress
     (0x1201, b"\x01"),  # display_time
     (0x1203, b"\x00\x02"),  # sms_signal
-    (0x1204, b"\x02"),  # ms_validity
-    (0x0030, b"\x80"),  # ms_msg_wait_facilities
-    (0x130C, b""),  # alert_on_message_delivery
     (0x020D, b"\x00"),  # language_indicator
     (0x0426, b"\x01"),  # more_messages_to_send
     (0x0304, b"\x05"),  # number_of_messages
     (0x1403, b"vendor"),
+)
+# Those that not every codec knows.
+RARE_OPTIONS: Tlvs = (
+    (0x0381, b"\x01\x01\x018675512345678"),  # callback_num, twice, with what belongs to each
+    (0x0381, b"\x01\x01\x018675587654321"),
+    (0x0302, b"\x04"),  # callback_num_pres_ind
+    (0x0302, b"\x08"),
+    (0x0303, b"\x00Ann"),  # callback_num_atag
+    (0x0303, b"\x00Bob"),
+    (0x0205, b"\x07"),  # user_response_code
+    (0x1204, b"\x02"),  # ms_validity
+    (0x130C, b""),  # alert_on_message_delivery
+    (0x0030, b"\x80"),  # ms_msg_wait_facilities
+    (0x1380, b"\x01"),  # its_reply_type
+    (0x1383, b"\x00\x02"),  # its_session_info
+    (0x0501, b"\x01"),  # ussd_service_op
 )
 
 
@@ -169,6 +182,7 @@ async def submissions(peer: ScriptPeer, world: World) -> None:
         submit(world, bytes(range(1, 141)), data_coding=4),
         submit(world, b"flash", data_coding=0x10),
         submit(world, GSM_TEXT, OPTIONS),
+        submit(world, GSM_TEXT, RARE_OPTIONS),
         submit(world, text, data_coding=UCS2, validity_period=FOR_A_DAY),
         submit(world, GSM_TEXT, ((0x0017, b"\x00\x00\x0e\x10"),)),
         submit(world, b"\x06\x05\x04\x1f\x90\x1f\x91" + bytes(100), esm_class=0x40, data_coding=4),
@@ -237,7 +251,7 @@ async def customer_of_3_4(gateway: Gateway) -> list[Recorded]:
             carrier.behaviour = Behaviour(
                 intermediate_receipts=1.0, receipt_pdu="data_sm", receipt_form="both"
             )
-            await peer.ask(submit(world, b"enroute"))
+            await peer.ask(submit(world, b"enroute", receipts=0x11))
             carrier.behaviour = Behaviour(errors={"45": 1.0})
             await peer.ask(submit(world, b"refused"))
             carrier.behaviour = Behaviour(errors={"58": 1.0})
