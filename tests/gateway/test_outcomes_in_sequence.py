@@ -9,6 +9,7 @@ from filters.verdict import Reason
 from gateway.carriers import Flight
 from store.model import Changes, Part, State
 from tests.gateway.core_world import NOW_MS, make_part, ok, receipt, refusal
+from tests.gateway.test_outbound import ids
 from tests.gateway.test_outcomes import settled, world
 
 STEPS = st.lists(
