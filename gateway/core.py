@@ -35,6 +35,7 @@ from gateway.split import SplitMessages
 from store.directory import Directory
 from store.ids import IdSource
 from store.model import Changes, Part, State
+from store.port import DiskState
 from store.port import Applied
 
 log = structlog.get_logger("core")
@@ -68,7 +69,7 @@ class Core:
         self.operations = Operations(self)
         self.customer_body = customer_body
         self.latencies = Latencies()
-        self.disk = "ok"  # ok | low | critical
+        self.disk: DiskState = "ok"
         self.draining = False
         self.evicted: dict[int, list[tuple[str, int]]] = {}  # carrier -> (key, part id), to be stored
         self.evicted_to_store: set[int] = set()  # carriers of which the store's map holds something
@@ -170,6 +171,12 @@ class Core:
         return state is not None and state.account.receipts == "part"
 
     # -- acceptance -------------------------------------------------------------------------------
+
+    def disk_is(self, state: DiskState) -> None:
+        """How much room there is: "low" refuses new messages, "critical" stops sending as well (P9)."""
+        self.disk = state
+        for carrier in self.carriers.values():
+            carrier.stopped = state == "critical"
 
     def refusal_now(self) -> int:
         """A reason to refuse every new message at the moment, or 0."""

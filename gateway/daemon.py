@@ -8,6 +8,7 @@ committer                  essential: no durability, no service
     listeners              SMPP (plain, TLS), HTTP, control socket; cancelled first at drain
 """
 
+import errno
 import gc
 import signal
 import ssl
@@ -38,7 +39,7 @@ from gateway.screening import Screens, build_blacklists, build_words
 from gateway.settings import Config
 from store.config_db import ConfigStore
 from store.files import DataLock, StoreError
-from store.port import StoreFailed, StoreOptions
+from store.port import StoreFailed, StoreFull, StoreOptions
 from store.traffic import SqliteStore
 
 log = structlog.get_logger("daemon")
@@ -47,6 +48,7 @@ SWITCH_INTERVAL_S = 0.0005  # measured: the writer thread gets 60,000 rows/s bes
 GC_THRESHOLDS = (50_000, 20, 50)  # measured: 0.8 us a message less than with Python's 700, 10, 10
 EXIT_STORE_FAILED = 70  # sysexits' "internal software error": a supervisor restarts us (P10)
 LINK_GOODBYE_S = 5.0
+ROOM_WAIT_S = 2.0  # between tries to start on a full disk
 
 
 class Daemon:
@@ -235,6 +237,7 @@ async def recovered_daemon(config: Config, data: Path, ports: Ports, configurati
     await daemon.reload()
     used = await ports.store.read(lambda s: recovery.used_before(configuration, s))
     await recovery.restore(core, recovered, used)
+    core.disk_is(await ports.store.read(lambda s: s.disk_state()))  # nothing is accepted before it is known
     return daemon
 
 
@@ -248,14 +251,17 @@ async def open_daemon(
     try:
         configuration = ConfigStore.open(data)
         try:
+            came_to_rest = False
             store = await trio.to_thread.run_sync(
                 lambda: SqliteStore.open(data, now_ms=clock.wall_ms(), options=store_options(config))
             )
             try:
                 ports = Ports(clock, network or RealNetwork(), seeded(None), ThreadedStore(store))
                 yield await recovered_daemon(config, data, ports, configuration)
+                came_to_rest = True
             finally:
-                await trio.to_thread.run_sync(store.close)
+                # Whatever ended it else may have left submits on wires: the next start marks those (P3).
+                await trio.to_thread.run_sync(lambda: store.close(clean=came_to_rest))
         finally:
             configuration.close()
     finally:
@@ -266,7 +272,18 @@ async def serve(config: Config, data: Path) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with stop_signals() as signals:
-        await _serve(config, data, signals)
+        while True:
+            try:
+                await _serve(config, data, signals)
+                return
+            except (StoreFull, OSError) as error:
+                # Before anything was served: ending would only make a supervisor start us again and again (P9).
+                if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+                    raise
+                log.critical("no room on the disk to start; waiting for some", because=str(error))
+                with trio.move_on_after(ROOM_WAIT_S):
+                    await until_signal(signals)
+                    return
 
 
 async def _serve(config: Config, data: Path, signals: AsyncIterator[int]) -> None:

@@ -81,9 +81,7 @@ class Housekeeping:
             done = await core.ports.store.write(lambda s: s.maintain(core.clock.wall_ms()))
             if core.disk != done.disk:
                 log.warning("free disk space changed", state=done.disk, free_mib=done.free_octets >> 20)
-            core.disk = done.disk
-            for carrier in core.carriers.values():
-                carrier.stopped = done.disk == "critical"
+            core.disk_is(done.disk)
             self._to_seal.update(done.days_to_seal)
             if done.unindexed_parts > UNINDEXED_PARTS_MAX:
                 await core.ports.store.read(lambda s: s.index_recent())

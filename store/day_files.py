@@ -15,7 +15,7 @@ from store.day_state import quick_check
 from store.port import StoreFailed, StoreOptions
 from store.readers import ReaderPool
 from store.search import is_whole, search_path
-from store.sqlite_errors import is_damage
+from store.sqlite_errors import is_damage, is_full
 
 DAYS = "days"
 RUNNING = "running"  # present while a process has the store open, or ended without closing it
@@ -74,6 +74,8 @@ class DayFiles:
                 self._set_aside(path, damage[0])
                 return
         except sqlite3.DatabaseError as error:
+            if is_full(error):
+                raise
             if not is_damage(error):
                 raise StoreFailed(f"{path} cannot be opened: {error}.") from error
             self._set_aside(path, str(error))

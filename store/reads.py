@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from store.day_files import DayFiles
 from store.day_state import quick_check
@@ -18,6 +18,7 @@ from store.ids import id_day
 from store.model import Part
 from store.part_rows import part_sql
 from store.port import StoreOptions
+from store.sqlite_errors import is_failure
 from store.young_events import YoungEvents
 
 IDS_A_STATEMENT = 500
@@ -30,16 +31,21 @@ class DayReads:
     _files: DayFiles
     _events: YoungEvents
 
+    def _fail(self, error: sqlite3.Error, at: object) -> NoReturn:
+        raise AssertionError
+
     @contextmanager
     def _lend(self, path: Path) -> Iterator[sqlite3.Connection]:
         try:
             with self._files.pool.lend(path) as connection:
                 yield connection
         except sqlite3.Error as error:
+            if is_failure(error) and any(file.path == path for file in list(self._files.open.values())):
+                self._fail(error, path)  # what is written to as well; a past day only fails who asks for it
             raise StoreError(f"{path} cannot be read: {error}.") from error
 
     def _reader(self, day: int) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection to a day's file. Raises StoreError when it is damaged or gone."""
+        """A connection to a day's file. Raises StoreError when it is damaged or gone, StoreFailed if it is open."""
         return self._lend(self._files.path(day))
 
     def days(self) -> list[int]:

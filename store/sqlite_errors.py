@@ -3,6 +3,7 @@
 import sqlite3
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+FAILURE = DAMAGE | {sqlite3.SQLITE_IOERR}
 
 
 def error_code(error: sqlite3.Error) -> int:
@@ -17,6 +18,11 @@ def is_full(error: sqlite3.Error) -> bool:
 
 def is_damage(error: sqlite3.Error) -> bool:
     return error_code(error) in DAMAGE
+
+
+def is_failure(error: sqlite3.Error) -> bool:
+    """The disk, or what is on it, is broken: nothing that was read or written now can be trusted (P10)."""
+    return error_code(error) in FAILURE
 
 
 def error_name(error: sqlite3.Error) -> str:

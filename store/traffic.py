@@ -69,24 +69,42 @@ class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, Upkeep):
         """Open (or make) the store in a data directory; `recover` comes next.
 
         `connect` makes every SQLite connection, `free_octets` says how much room a disk has: a test may hand
-        in its own. Raises StoreError when the directory cannot hold a store.
+        in its own. Raises StoreError when the directory cannot hold a store, StoreFull, StoreFailed.
         """
         store = cls(Path(directory), options, connect, free_octets)
-        make_data_directory(store.directory)
-        store._notes = disk.check_file_system(store.directory)
+        try:
+            store._open(now_ms)
+        except sqlite3.Error as error:
+            store._files.close_all(clean=False)
+            if is_full(error):
+                raise store._full(store._files.directory, Changes(), [], Applied()) from error
+            store._fail(error, store._files.directory)
+        except BaseException:
+            store._files.close_all(clean=False)
+            raise
+        return store
+
+    def _open(self, now_ms: int) -> None:
+        make_data_directory(self.directory)
+        self._notes = disk.check_file_system(self.directory)
         if sqlite3.sqlite_version_info < FIRST_SAFE_SQLITE:
-            store._notes.append(
+            self._notes.append(
                 f"SQLite {sqlite3.sqlite_version} has the WAL-reset race (fixed in 3.51.3); one connection"
                 " here does every write and every checkpoint of a file, so it cannot happen"
             )
-        store._files.load()
-        if options.ballast_octets and store.disk_state() == "ok":
-            disk.keep_ballast(store._files.directory, options.ballast_octets)
-        store._files.file(now_ms // MS_A_DAY)
-        return store
+        self._files.directory.mkdir(mode=0o700, exist_ok=True)
+        if self.disk_state() == "critical":
+            disk.drop_ballast(self._files.directory)  # opening and recovering take some room
+        self._files.load()
+        if self.options.ballast_octets and self.disk_state() == "ok":
+            disk.keep_ballast(self._files.directory, self.options.ballast_octets)
+        self._files.file(now_ms // MS_A_DAY)
 
     def recover(self, consolidated_days: Collection[int] = ()) -> Recovery:
-        """What is there, once, before the first `apply`. `usage` leaves out the consolidated days."""
+        """What is there, once, before the first `apply`. `usage` leaves out the consolidated days.
+
+        Raises StoreFailed, and StoreFull where the disk has no room for the indexes of what was young.
+        """
         started = time.perf_counter()
         files = [self._files.file(day) for day in self._files.unsealed()]
         try:
@@ -94,6 +112,8 @@ class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, Upkeep):
                 day_recovery.index_open_parts(file)
             self._events.newest = day_recovery.index_pending_events(files)
         except sqlite3.Error as error:
+            if is_full(error):
+                raise self._full(self._files.directory, Changes(), [], Applied()) from error
             self._fail(error, self._files.directory)
         recovery = Recovery(
             last_id=0,
@@ -273,9 +293,10 @@ class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, Upkeep):
             copies.append(copy)
         return copies
 
-    def close(self) -> None:
-        """Close every connection; the next start is a clean one unless the store had failed."""
-        self._files.close_all(clean=not self._failed)
+    def close(self, *, clean: bool = True) -> None:
+        """Close every connection. The next start is a clean one, unless the store had failed, or the caller
+        cannot say that everything had come to rest."""
+        self._files.close_all(clean=clean and not self._failed)
 
 
 def undo(rounds: Sequence[Round]) -> None:

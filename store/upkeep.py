@@ -32,9 +32,6 @@ class Upkeep(DayReads):
     _watched_at_ms: int
     _seal_next: set[int]  # finished days whose search file was built since
 
-    def _fail(self, error: sqlite3.Error, at: object) -> None:
-        raise AssertionError
-
     def maintain(self, now_ms: int) -> Maintenance:
         """One step of upkeep. Raises StoreFailed; a full disk only puts work off."""
         report = Maintenance()
