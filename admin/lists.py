@@ -245,7 +245,7 @@ async def export(view: View, spec: ListSpec) -> Response[Any]:
         Stream(
             lines(),
             status_code=200,
-            media_type="text/csv; charset=utf-8",
+            media_type="text/csv",
             headers={"content-disposition": f'attachment; filename="{name}"'},
         )
     )

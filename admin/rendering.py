@@ -55,6 +55,27 @@ def format_number(value: float) -> str:
     return f"{value:,}"
 
 
+def describe(detail: str) -> str:
+    """What an audit row says, as a line: old → new where it has both."""
+    said = msgspec.json.decode(detail)
+    shown = []
+    for key, value in said.items():
+        pairs = value if key == "fields" else [[key, *value]] if _is_change(value) else [[key, value]]
+        for name, *values in pairs:
+            shown.append(f"{name}: {' → '.join(_plain(one) for one in values)}")
+    return " · ".join(shown)
+
+
+def _is_change(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and not any(isinstance(v, list | dict) for v in value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value or "—"
+    return format_number(value) if type(value) is int else msgspec.json.encode(value).decode()
+
+
 @pass_context
 def _time(context: Context, at_ms: int) -> str:
     return format_time(at_ms, context["view"].zone)
@@ -76,7 +97,7 @@ def _environment(language: Language) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(TRANSLATIONS[language], newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(number=format_number, time=_time, offset=_offset)
+    environment.filters.update(number=format_number, describe=describe, time=_time, offset=_offset)
     environment.globals.update(static=static_path, html_language=HTML_LANGUAGE[language])
     return environment
 

@@ -12,6 +12,7 @@ from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, ListSpec, Row
 from admin.pages.ledger import ListPage
 from admin.permissions import Reach, allow, reach
+from admin.rendering import describe
 from admin.view import FromView
 from store.ledgers import AuditFilter, list_audit
 from store.listing import Cut
@@ -51,7 +52,7 @@ async def audit(view: FromView) -> Response[Any]:
                 Cell(address),
                 Cell(action),
                 Cell(target),
-                Cell(msgspec.json.encode(said).decode() if said else ""),
+                Cell(describe(msgspec.json.encode(said).decode())),
             )
         )
 
@@ -62,13 +63,13 @@ async def audit(view: FromView) -> Response[Any]:
             Column("at", N_("Time"), "time"),
             Column("actor", N_("Who")),
             Column("address", N_("From"), "code", wide=False),
-            Column("action", N_("Action"), "code"),
+            Column("action", N_("What was done"), "code"),
             Column("target", N_("On what")),
-            Column("detail", N_("Details"), "code", wide=False),
+            Column("detail", N_("Details"), wide=False),
         ),
         filters=(
             Filter("actor", N_("Who"), placeholder=N_("Login")),
-            Filter("action", N_("Action"), "choice", tuple(ACTIONS.items())),
+            Filter("action", N_("What was done"), "choice", tuple(ACTIONS.items())),
             Filter("target", N_("On what")),
         ),
         fetch=fetch,

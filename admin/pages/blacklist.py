@@ -25,6 +25,13 @@ from store.rules import Listed, blacklist_add, blacklist_remove, why_listed
 from store.rules_list import list_blacklist, list_sms_types
 
 KINDS = {"global": N_("Global"), "group": N_("User group"), "type": N_("SMS type")}
+SOURCES = {
+    "manual": N_("by hand"),
+    "apply": N_("sluice apply"),
+    "complaint": N_("complaint"),
+    "opt-out": N_("opt-out reply"),
+    "API": N_("API"),
+}
 NUMBERS_AT_ONCE_MAX = 20_000
 BAD_SHOWN_MAX = 5
 
@@ -114,7 +121,7 @@ def spec_of(view: View, kind: str, types: Mapping[str, str], groups: list[GroupR
             (
                 Cell(number),
                 Cell(where),
-                Cell(source),
+                Cell(source, view.t(SOURCES.get(source, source))),
                 Cell(note),
                 Cell(actor.removeprefix("console:")),
                 Cell(at),

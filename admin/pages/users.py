@@ -178,7 +178,7 @@ def review_note(view: View, source: str) -> str:
         return ""
     if source == "*":
         return view.t(N_("by default"))
-    return view.t(N_("from %(path)s"), path=source)
+    return view.t(N_("from %(path)s"), path=source.rpartition("/")[2])
 
 
 @get("/users", **allow("users.read"))
