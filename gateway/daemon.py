@@ -33,6 +33,7 @@ from gateway.housekeeping import Housekeeping
 from gateway.links.dialer import Dialer
 from gateway.links.link import Ticker
 from gateway.links.server import SmppServer
+from gateway.memory import give_back_large_blocks
 from gateway.pacemaker import Pacemaker
 from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
@@ -271,6 +272,7 @@ async def open_daemon(
 async def serve(config: Config, data: Path) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    give_back_large_blocks()
     with stop_signals() as signals:
         while True:
             try:
