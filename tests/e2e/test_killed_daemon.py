@@ -1,7 +1,8 @@
-"""A daemon killed under load: what was acknowledged is kept, delivered and told, and little is sent twice."""
+"""A daemon killed under load: what was acknowledged is kept, delivered and told, and little is sent or told twice."""
 
 import re
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -16,12 +17,30 @@ from .world import UPSTREAM, until, upstream, world
 
 MESSAGES = 300
 WINDOW = 10
+SENT_BEFORE = 60  # so many have left when the daemon is killed
+AGAIN_MAX = 3 * WINDOW  # may go again: a window without answers, and answers that no round had made durable
 
 
-async def test_what_was_acknowledged_before_a_kill_is_delivered_and_told_once(tmp_path: Path) -> None:
+async def load(peer: Peer) -> None:
+    """Submits, faster than the carrier takes them, until the connection breaks."""
+    with suppress(trio.BrokenResourceError):
+        for n in range(MESSAGES):
+            await peer.send(submit_sm(to=b"8613700000%03d" % n))
+            await trio.sleep(0.004)
+
+
+async def acknowledgements(peer: Peer, ids: list[bytes]) -> None:
+    """The ids of what is accepted, until the connection breaks."""
+    while pdu := await peer.next():
+        assert isinstance(pdu, SubmitSmResp)
+        if pdu.command_status == 0:
+            ids.append(pdu.message_id)
+
+
+async def test_what_was_acknowledged_before_a_kill_is_delivered_and_told(tmp_path: Path) -> None:
     data = str(tmp_path)
     acknowledged: list[bytes] = []
-    async with SimCarrier(Behaviour(response_latency_s=0.05), **UPSTREAM) as sim:
+    async with SimCarrier(Behaviour(response_latency_s=0.1), **UPSTREAM) as sim:
         carrier = {"carrier": [upstream("c", sim.port, window=WINDOW)]}
         async with world(
             tmp_path, carriers={}, document=carrier | {"route": [{"prefix": "", "carriers": ["c"]}]}
@@ -31,15 +50,12 @@ async def test_what_was_acknowledged_before_a_kill_is_delivered_and_told_once(tm
             said = await trio.to_thread.run_sync(wait_for, process, "listening")
             async with bound(int(said["address"].rpartition(":")[2]), kind="transmitter") as peer:
                 await until(lambda: sim.links)
-                for n in range(MESSAGES):
-                    await peer.send(submit_sm(to=b"8613700000%03d" % n))
-                while pdu := await peer.next():
-                    assert isinstance(pdu, SubmitSmResp)
-                    if pdu.command_status == 0:
-                        acknowledged.append(pdu.message_id)
-                    if len(acknowledged) == MESSAGES // 3:
-                        process.kill()
-        assert 0 < len(sim.log.parts) < MESSAGES, "it was killed in the middle"
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(load, peer)
+                    nursery.start_soon(acknowledgements, peer, acknowledged)
+                    await until(lambda: len(sim.log.parts) >= SENT_BEFORE and acknowledged)
+                    process.kill()
+        assert SENT_BEFORE <= len(sim.log.parts) < MESSAGES, "it was killed in the middle"
         told: Counter[bytes] = Counter()
 
         async def take_receipt(peer: Peer) -> None:
@@ -58,8 +74,7 @@ async def test_what_was_acknowledged_before_a_kill_is_delivered_and_told_once(tm
                         await take_receipt(peer)
             process.terminate()
             assert await trio.to_thread.run_sync(process.wait, 30) == 0
-        assert set(told.values()) == {1}
-        sent = Counter(sim.log.destinations())
-        assert sum(sent.values()) - len(sent) <= WINDOW, "only what was unanswered at the kill goes again"
+        for counted in (told, Counter(sim.log.destinations())):  # both are promised at least once
+            assert sum(counted.values()) - len(counted) <= AGAIN_MAX
     async with world(tmp_path, carriers={}, applied=False):
         pass  # its end proves the files
