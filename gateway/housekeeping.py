@@ -226,15 +226,22 @@ class Housekeeping:
         """Give waiting messages of a carrier that is down to the next carrier of their route that is up."""
         core = self._core
         choices: dict[int, int] = {}
+        goes: dict[int, bool] = {}  # by message: its parts stay together
 
         def elsewhere(part: Part) -> bool:
+            head = part.id - part.part_no + 1
+            if head not in goes:
+                goes[head] = has_room_elsewhere(part)
+            return goes[head]
+
+        def has_room_elsewhere(part: Part) -> bool:
             target = choices.get(part.route)
             if target is None:
                 choice = core.router.again(part.route)
                 target = choices[part.route] = choice.carrier if core.carrier_up(choice.carrier) else 0
-            if target in (0, carrier.id) or not room[target]:
+            if target in (0, carrier.id) or room[target] < part.parts:
                 return False
-            room[target] -= 1
+            room[target] -= part.parts
             return True
 
         if not carrier.queue.length:
@@ -245,6 +252,9 @@ class Housekeeping:
             return
         for part in moved:
             part.carrier = choices[part.route]
+            tries = carrier.tries.pop(part.id, 0)
+            if tries:
+                core.carriers[part.carrier].tries[part.id] = tries
         await core.committer.commit(Changes(moved=[(p.id, State.QUEUED, p.carrier) for p in moved]))
         core.offer(moved)
         log.info("messages moved to another carrier", count=len(moved), away_from=carrier.carrier.name)
