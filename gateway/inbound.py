@@ -1,22 +1,25 @@
-"""Inbound messages (MO): whose number was texted, what it answers, each segment on unchanged, joined for readers.
+"""Inbound messages (MO): whose number was texted, what it answers, passed on unchanged, joined for readers.
 
 The owner is found by the destination address among the directory's numbers, longest match first. ESMEs get
-every segment as it came; a row with the whole text is stored with the segment that completed it.
+every segment as it came; a row with the whole text is stored with the segment that completed it. Segments
+that wait for their siblings are taken up again after a restart (`resume`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from gateway.customer_pdus import message_id_of
 from gateway.delivery import INBOUND, Event
 from gateway.smpp.constants import CommandId
 from gateway.smpp.decode import decode_body
+from gateway.smpp.gsm import fill_bits_after
 from gateway.smpp.joiner import Joiner
 from gateway.smpp.pdu import DeliverSm
 from gateway.smpp.text import decode_text
-from gateway.smpp.udh import segment_of
+from gateway.smpp.udh import Segment, segment_of
 from store.directory import Number
 from store.model import Changes, Inbound, Part
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("inbound")
 
 JOIN_WINDOW_S = 1800.0  # the shortest time that carriers publish for receiving all segments
+SEGMENTS_WAITING_MAX = 50_000  # of all long messages together; about 1 KiB each
+UCS2 = 8
 MISSING = "[…]"  # stands for a segment that never came
 SINGLE = -1
 ANSWERS_WITHIN_MS = 72 * 3_600_000  # an MO answers the newest message to its sender of the last 72 hours
@@ -59,12 +64,18 @@ class Owners:
         return 0
 
 
+class _Held(msgspec.Struct):
+    """A segment that waits for its siblings: its row, its octets without header, what they say alone."""
+
+    row: Inbound
+    octets: bytes
+    text: str
+
+
 class InboundMessages:
     def __init__(self, core: "Core") -> None:
         self._core = core
-        self._joiner: Joiner[Inbound] = Joiner(
-            window_s=JOIN_WINDOW_S, parts_max=core.config.limits.segments_max
-        )
+        self._joiner: Joiner[_Held] = Joiner(window_s=JOIN_WINDOW_S, parts_max=SEGMENTS_WAITING_MAX)
         self.owners = Owners({})
         self.received = 0
         self.unowned = 0
@@ -91,8 +102,7 @@ class InboundMessages:
                 account = 0
                 self.unowned += 1
             segment = segment_of(pdu)
-            alphabet = carrier.carrier.alphabet
-            text = decode_text(segment.text, pdu.data_coding, default_alphabet=alphabet)
+            text = text_of(segment, pdu.data_coding, carrier.carrier.alphabet)
             concat = segment.concat
             row = Inbound(
                 core.ids.mint(),
@@ -112,11 +122,12 @@ class InboundMessages:
                 text,
             )
             if concat is not None:
+                held = _Held(row, segment.text, text)
                 whole = self._joiner.add(
-                    pdu.source_addr, pdu.destination_addr, concat, segment.text, row, now
+                    pdu.source_addr, pdu.destination_addr, concat, segment.text, held, now
                 )
                 # Only the segment that completes a message carries its text: readers see each message once.
-                row.text = "".join(part_text(part) for part in whole) if whole else ""
+                row.text = joined(whole) if whole else ""
             changes.inbound.append(row)
             if account:
                 events.append(Event(row.id, INBOUND, account, None, 0, 0, now_ms, row.body))
@@ -133,13 +144,30 @@ class InboundMessages:
         )
         return message_id_of(part) if part else 0
 
+    def resume(self, rows: Iterable[Inbound]) -> None:
+        """Take up the segments of long messages again that the store has, oldest first."""
+        core = self._core
+        now, now_ms = core.clock.now(), core.clock.wall_ms()
+        for row in rows:
+            pdu = decode_body(CommandId.DELIVER_SM, row.body)
+            if row.reference == SINGLE or not isinstance(pdu, DeliverSm):
+                continue
+            segment = segment_of(pdu)
+            if segment.concat is None:
+                continue
+            carrier = core.carriers.get(row.carrier)
+            text = text_of(segment, pdu.data_coding, carrier.carrier.alphabet if carrier else "gsm")
+            came_at = now - max(0, now_ms - row.received_at) / 1000
+            held = _Held(row, segment.text, text)
+            self._joiner.add(row.source, row.dest, segment.concat, segment.text, held, came_at)
+
     def give_up(self, now: float, changes: Changes) -> None:
         """Messages whose missing segments will not come: stored for readers with a mark in their place."""
         for group in self._joiner.expire(now):
             parts = group.parts
             total = group.key[3]
-            first = next(iter(parts.values()))
-            text = "".join(part_text(parts[n]) if n in parts else MISSING for n in range(1, total + 1))
+            first = next(iter(parts.values())).row
+            text = "".join(parts[n].text if n in parts else MISSING for n in range(1, total + 1))
             changes.inbound.append(
                 Inbound(
                     self._core.ids.mint(),
@@ -162,8 +190,23 @@ class InboundMessages:
             log.warning("an inbound message stays incomplete", missing=group.missing, parts=total)
 
 
-def part_text(part: Inbound) -> str:
-    """The text of one segment, read from its body again: rows hold only whole texts."""
-    pdu = decode_body(CommandId.DELIVER_SM, part.body)
-    assert isinstance(pdu, DeliverSm)
-    return decode_text(segment_of(pdu).text, pdu.data_coding)
+def text_of(segment: Segment, data_coding: int, alphabet: str) -> str:
+    """What one segment says, read as its header and its carrier mean it."""
+    udh = segment.udh
+    if udh is None:
+        return decode_text(segment.text, data_coding, default_alphabet=alphabet)
+    return decode_text(
+        segment.text,
+        data_coding,
+        default_alphabet=alphabet,
+        locking=udh.locking,
+        single=udh.single,
+        fill_bits=fill_bits_after(udh.octets),
+    )
+
+
+def joined(parts: Sequence[_Held]) -> str:
+    """The text of a whole message; in UCS-2 a character may begin in one segment and end in the next."""
+    if all(part.row.data_coding == UCS2 for part in parts):
+        return decode_text(b"".join(part.octets for part in parts), UCS2)
+    return "".join(part.text for part in parts)

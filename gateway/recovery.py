@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from filters.verdict import Reason
+from gateway.inbound import JOIN_WINDOW_S, SEGMENTS_WAITING_MAX
 from gateway.smpp.constants import CommandId
 from gateway.smpp.decode import decode_body
 from gateway.smpp.pdu import DeliverSm
 from gateway.smpp.receipts import ReceiptFields, parse_receipt
-from store.model import Changes, ParkedReceipt, Part, State
+from store.model import Changes, Inbound, ParkedReceipt, Part, State
 
 if TYPE_CHECKING:
     from gateway.core import Core
@@ -53,6 +54,7 @@ async def restore(core: "Core", recovery: "Recovery", consolidated: dict[int, in
     await _awaiting(core, first_start=recovery.last_id == 0)
     await _claimed(core)
     await _parked(core)
+    await _segments(core)
     log.info(
         "recovered",
         queued=sum(recovery.queued.values()),
@@ -135,6 +137,28 @@ async def _parked(core: "Core") -> None:
             carrier = core.carriers.get(parked.carrier)
             if carrier is not None:
                 core.outcomes.hold_parked(carrier, parked, fields_of(parked))
+
+
+async def _segments(core: "Core") -> None:
+    """Segments of long inbound messages that came lately: their siblings may still come."""
+    since_ms = core.clock.wall_ms() - int(JOIN_WINDOW_S * 1000)
+    before = (1 << 63) - 1
+    lately: list[Inbound] = []
+    while len(lately) < SEGMENTS_WAITING_MAX:
+        page: list[Inbound] = await core.ports.store.read(lambda s, b=before: s.inbound(None, b, PAGE))  # type: ignore[misc]
+        lately += [row for row in page if row.received_at >= since_ms]
+        if len(page) < PAGE or page[-1].received_at < since_ms:
+            break
+        before = page[-1].id
+    # A row of part 0 stands for a message that was given up: its segments are done with.
+    given_up = {_long_message(row) for row in lately if row.parts > 1 and not row.part_no}
+    core.inbound.resume(
+        row for row in reversed(lately) if row.parts > 1 and _long_message(row) not in given_up
+    )
+
+
+def _long_message(row: Inbound) -> tuple[bytes, bytes, int, int]:
+    return row.source, row.dest, row.reference, row.parts
 
 
 def fields_of(parked: ParkedReceipt) -> ReceiptFields:

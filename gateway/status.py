@@ -55,6 +55,7 @@ class Status(msgspec.Struct, frozen=True):
     unmatched_receipts: int
     duplicate_receipts: int
     inbound: int
+    inbound_unowned: int
     carriers: list[CarrierStatus]
     accounts: list[AccountStatus]
 
@@ -73,6 +74,7 @@ def status_report(daemon: "Daemon") -> Status:
         core.outcomes.unmatched_receipts,
         core.outcomes.duplicate_receipts,
         core.inbound.received,
+        core.inbound.unowned,
         [
             CarrierStatus(
                 state.carrier.name,

@@ -57,12 +57,12 @@ def config(**sections: dict[str, Any]) -> Config:
     return msgspec.convert(quick, Config)
 
 
-def upstream(name: str, port: int, **settings: Any) -> dict[str, Any]:
+def upstream(name: str, listening: int, **settings: Any) -> dict[str, Any]:
     """A carrier's entry in a document. Reconnects fast, so that tests need not wait."""
     return {
         "name": name,
         "host": "127.0.0.1",
-        "port": port,
+        "port": listening,
         "reconnect_s_min": 0.05,
         "reconnect_s_max": 0.2,
         **UPSTREAM,
