@@ -182,11 +182,12 @@ async def _screen(console: Console, daemon: Daemon, carrier: SimCarrier, traffic
             accepted = sum(account.accepted for account in status.accounts)
             lap, done = divmod(accepted, ROUND_MESSAGES)
             progress.update(task, completed=done, lap=lap + 1)
-            live.update(Group(*_header(status, carrier.port), _accounts(status), _carriers(status), progress))
+            header = _header(status, carrier.port, daemon.console_setup_url)
+            live.update(Group(*header, _accounts(status), _carriers(status), progress))
             await trio.sleep(SCREEN_PERIOD_S)
 
 
-def _header(status: Status, carrier_port: int) -> list[str]:
+def _header(status: Status, carrier_port: int, console_url: str) -> list[str]:
     listeners = "   ".join(f"{name} {address}" for name, address in status.listeners.items())
     lines = [
         f"[bold]Sluice demo[/]   {listeners}   simulated carrier 127.0.0.1:{carrier_port}",
@@ -196,6 +197,8 @@ def _header(status: Status, carrier_port: int) -> list[str]:
     ]
     if "http" in status.listeners:
         lines.append(f"metrics: http://{status.listeners['http']}/metrics")
+    if console_url:
+        lines.append(f"console, to make its first administrator: {console_url}")
     return lines
 
 

@@ -129,6 +129,7 @@ def test_the_demonstration_shows_traffic_and_ends_well(tmp_path: Path) -> None:
             terminal, r"(?s)acme\W+\d+\W+[1-9]\d+\W+\d+\W+[1-9]\d+.*simulated\W+2 bound", PATIENCE_S
         )
         assert "bank" in shown
+        assert re.search(r"first administrator:\s+http://127\.0\.0\.1:\d+/\S+", shown)
         process.send_signal(signal.SIGINT)
         shown = _read_until(terminal, r"Stopped\.", PATIENCE_S)
         assert process.wait(PATIENCE_S) == 0
