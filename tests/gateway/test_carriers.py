@@ -235,6 +235,7 @@ def test_a_part_with_validity_leaves_with_what_is_left_of_it_and_the_attempt_say
     of.carrier.pump()
     assert decoded(bind.sent[0][1]).validity_period == b"000000004000000R"
     assert [flight.pdu is None for flight in bind.flights] == [False, True]
+    assert [flight.n for flight in bind.flights] == [1, 1]
 
 
 def test_another_attempt_is_counted() -> None:

@@ -165,6 +165,8 @@ def test_the_number_of_attempts_has_an_end_however_long_a_carrier_refuses() -> N
         numbers.append(changes.attempts[0].n)
         of.carrier.queue.take(1)
     assert numbers == [*range(1, ATTEMPTS_MAX), *[ATTEMPTS_MAX] * 51]
+    of.unanswered(Flight(part, ATTEMPTS_MAX, NOW_MS, None))
+    assert of.carrier.tries[part.id] == ATTEMPTS_MAX - 1
     of.answer((Flight(part, ATTEMPTS_MAX, NOW_MS, None), ok()))
     _, changes = of.answer((Flight(part, ATTEMPTS_MAX, NOW_MS, None), refusal(0x45)))
     assert not changes.attempts, "the answer that decided is not written over"
