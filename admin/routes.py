@@ -12,6 +12,7 @@ from admin.pages import (
     me,
     sign_in,
     static,
+    user_actions,
     users,
     words,
 )
@@ -22,6 +23,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *dashboard.ROUTES,
     *me.ROUTES,
     *users.ROUTES,
+    *user_actions.ROUTES,
     *groups.ROUTES,
     *ledger.ROUTES,
     *words.ROUTES,

@@ -9,7 +9,8 @@ from msgspec import Meta
 
 from admin.console import Flash
 from admin.i18n import N_
-from admin.pages.users import PartsForm, lists_values, review_note
+from admin.pages.user_actions import PartsForm
+from admin.pages.users import lists_values, review_note
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.view import FromView, View

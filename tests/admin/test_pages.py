@@ -59,10 +59,12 @@ async def test_every_page_shows_in_every_language_under_the_strict_policy(
                     assert not re.match(r"(?i)\w+:|//", attributes.get(name) or ""), (path, attributes)
 
 
-async def test_every_field_of_every_form_has_a_label(console: World) -> None:
+async def test_every_field_of_every_form_has_a_label_and_every_id_is_one(console: World) -> None:
     async with console.person("sys") as person:
         for path in HTML_PAGES:
             tags = Elements((await person.get(path)).text).tags
+            ids = [attributes["id"] for _, attributes in tags if attributes.get("id")]
+            assert len(ids) == len(set(ids)), (path, sorted(ids))
             labelled = {attributes.get("for") for tag, attributes in tags if tag == "label"}
             for tag, attributes in tags:
                 if tag in ("input", "select", "textarea") and attributes.get("type") != "hidden":
@@ -271,3 +273,47 @@ async def test_a_body_that_is_too_long_is_refused(console: World) -> None:
         page = await person.client.post("/settings/words", data={"_csrf": token, "words": "x" * 1_100_000})
     assert page.status_code == 413
     assert len(console.store.words()) == 1
+
+
+async def test_the_dashboard_shows_everybody_their_own_accounts_and_carriers_to_the_system_only(
+    console: World,
+) -> None:
+    console.daemon.used = {4: (95, 0)}
+    for login, seen, hidden in (
+        ("sys", ["usr-smpp", "sibling7-smpp", "carrier-a", "Low quota"], []),
+        ("adm", ["usr-smpp", "Low quota"], ["sibling7-smpp", "carrier-a"]),
+        ("usr", ["usr-smpp"], ["sibling7-smpp", "carrier-a", "Low quota"]),
+        ("low", ["No SMPP or API account yet"], ["usr-smpp", "carrier-a"]),
+    ):
+        async with console.person(login) as person:
+            for path in ("/", "/live"):
+                text = (await person.get(path)).text
+                assert not [one for one in hidden if one in text], (login, path)
+                if path == "/":
+                    assert not [one for one in seen if one not in text], login
+
+
+async def test_figures_of_parts_are_those_of_the_books_and_the_daemon(console: World) -> None:
+    console.daemon.used = {4: (30, 12)}
+    async with console.person("adm") as person:
+        user = (await person.get("/users/4")).text
+        figures = re.findall(r"<dt>([^<]+)</dt><dd class=\"number\">(?:<strong>)?([\d,—]+)", user)
+        assert dict(figures) == {"Limit": "100", "Used": "30", "Reserved": "12", "Available": "58"}
+        assert "At most 600 can be added." in user  # 1000 - 100 of users - 300 of the child group
+        group = (await person.get("/users/groups/2")).text
+        figures = re.findall(r"<dt>([^<]+)</dt><dd class=\"number\">(?:<strong>)?([\d,—]+)", group)
+        assert dict(figures) == {"Granted": "1,000", "Allocated": "400", "Remaining": "600", "Used": "0"}
+        below = await person.post("/users/4/parts", {"parts": "59", "way": "reclaim"})
+        assert below.status_code == 422
+        assert "At most 58 parts" in below.text
+
+
+async def test_review_is_inherited_and_says_from_where(console: World) -> None:
+    async with console.person("adm") as person:
+        assert "by default" in (await person.get("/users/5")).text
+        assert (await person.post("/users/groups/3", {"name": "deep", "review": "trust"})).status_code == 303
+        page = (await person.get("/users/5")).text
+        assert "Trusted" in page
+        assert "from deep" in page
+    user = console.store.directory().users[5]
+    assert user.review == "inherit"

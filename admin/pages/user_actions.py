@@ -1,0 +1,129 @@
+"""What is done to a user from their page: top up, disable, delete, restore, role, new password."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Response, post
+from msgspec import Meta
+
+from admin import passwords
+from admin.console import Flash
+from admin.i18n import N_
+from admin.pages.users import lists_values, password_flash, show_user
+from admin.permissions import Role, allow
+from admin.view import FromView
+from store import people_edit, quota
+from store.files import StoreError
+
+
+class PartsForm(msgspec.Struct, frozen=True):
+    """A top-up; `reclaim` takes back instead."""
+
+    parts: Annotated[int, Meta(ge=1, le=10**12)]
+    note: Annotated[str, Meta(max_length=200)] = ""
+    way: Literal["topup", "reclaim"] = "topup"
+
+
+@post("/users/{user_id:int}/parts", **allow("users.write", about="user"))
+async def top_up_user(view: FromView) -> Response[str]:
+    """Give parts from the group's remaining ones, or take back what is not used."""
+    form, errors = view.parse(PartsForm)
+    user = view.about_user
+    if form is None:
+        return await show_user(view, values=lists_values(view), errors=errors, status=422)
+    parts, note = form.parts if form.way == "topup" else -form.parts, form.note
+    in_flight = view.parts_of(user).in_flight
+    try:
+        await view.write(lambda w: quota.topup_user(w, user.id, parts, note=note, in_flight=in_flight))
+    except StoreError as error:
+        errors = {"parts": view.refusal(error)}
+        return await show_user(view, values=lists_values(view), errors=errors, status=422)
+    text = (
+        N_("%(login)s has %(parts)s parts more.")
+        if parts > 0
+        else N_("%(parts)s parts taken back from %(login)s.")
+    )
+    flash = Flash(view.t(text, login=user.login, parts=f"{abs(parts):,}"))
+    return view.go(f"/users/{user.id}", flash=flash)
+
+
+class StateForm(msgspec.Struct, frozen=True):
+    state: Literal["active", "disabled", "deleted"]
+
+
+STATE_DONE = {
+    "active": N_("%(login)s is active again."),
+    "disabled": N_("%(login)s is disabled, signed out, and can no longer bind or send."),
+    "deleted": N_("%(login)s is deleted. What was available went back to the group."),
+    "restored": N_("%(login)s is restored, disabled and without parts. Enable and top up when ready."),
+}
+
+
+@post("/users/{user_id:int}/state", **allow("users.write", about="user"))
+async def set_user_state(view: FromView) -> Response[str]:
+    """Enable, disable, delete, restore."""
+    form, errors = view.parse(StateForm)
+    user = view.about_user
+    if form is None:
+        return await show_user(view, errors={"": next(iter(errors.values()))}, status=422)
+    me, in_flight, state = view.me.id, view.parts_of(user).in_flight, form.state
+    try:
+        before = await view.write(
+            lambda w: people_edit.set_state(w, user.id, state, by=me, in_flight=in_flight)
+        )
+    except StoreError as error:
+        return await show_user(view, errors={"": view.refusal(error)}, status=409)
+    done = "restored" if before == "deleted" else state
+    undo = {"disabled": "active", "deleted": "active"}.get(state, "")
+    flash = Flash(
+        view.t(STATE_DONE[done], login=user.login),
+        undo=f"/users/{user.id}/state" if undo and done != "restored" else "",
+        fields={"state": undo},
+    )
+    return view.go("/users" if state == "deleted" else f"/users/{user.id}", flash=flash)
+
+
+class RoleForm(msgspec.Struct, frozen=True):
+    role: Literal["user", "admin"]
+
+
+@post("/users/{user_id:int}/role", **allow("users.write", about="user"))
+async def set_user_role(view: FromView) -> Response[str]:
+    """Make somebody an administrator of their group, or a plain user again."""
+    form, errors = view.parse(RoleForm)
+    user = view.about_user
+    if form is None:
+        return await show_user(view, errors={"": next(iter(errors.values()))}, status=422)
+    role, me = form.role, view.me.id
+    if role == "admin" and view.role != Role.SYSTEM and user.group == view.me.group:
+        # An equal of oneself is made by whoever stands above.
+        text = view.t(N_("Administrators of your own group are made by an administrator above it."))
+        return await show_user(view, errors={"": text}, status=403)
+    try:
+        await view.write(lambda w: people_edit.set_role(w, user.id, role, by=me))
+    except StoreError as error:
+        return await show_user(view, errors={"": view.refusal(error)}, status=409)
+    text = (
+        N_("%(login)s is an administrator of %(group)s now, and must sign in again.")
+        if role == "admin"
+        else N_("%(login)s is a plain user now, and must sign in again.")
+    )
+    flash = Flash(view.t(text, login=user.login, group=user.group_path))
+    return view.go(f"/users/{user.id}", flash=flash)
+
+
+@post("/users/{user_id:int}/password", **allow("users.write", about="user"))
+async def reset_password(view: FromView) -> Response[str]:
+    """A temporary password, shown once; all sessions of that user end."""
+    user = view.about_user
+    if user.id == view.me.id:
+        return view.go("/me")
+    password = passwords.temporary_password()
+    password_hash = await passwords.hash_password(password)
+    await view.write(
+        lambda w: people_edit.set_password(w, user.id, password_hash, temporary=True), reload=False
+    )
+    return view.go(f"/users/{user.id}", flash=password_flash(view, user.login, password))
+
+
+ROUTES = (top_up_user, set_user_state, set_user_role, reset_password)
