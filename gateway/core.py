@@ -75,6 +75,8 @@ class Core:
         self.evicted_to_store: set[int] = set()  # carriers of which the store's map holds something
         self.withdrawn: set[int] = set()  # ended lately: a reading that is under way may still bring them
         self.withdrawn_before: set[int] = set()
+        self.replaced: set[int] = set()  # likewise, not as they are now
+        self.replaced_before: set[int] = set()
         self.generation = 0  # of blacklists: parts judged under an older one are looked at again
 
     # -- configuration ----------------------------------------------------------------------------

@@ -122,25 +122,20 @@ class Housekeeping:
             core.adopt_siblings(await core.message_parts(head))
         good = await self.still_allowed(parts)
         if carrier.suspects:
-            self._mark_suspects(carrier, good)
+            # What was read may be older than the marks that the store got at the start.
+            for part in good:
+                if part.id in carrier.suspects:
+                    carrier.suspects.discard(part.id)
+                    part.flags |= PartFlag.MAYBE_DUPLICATE
         carrier.queue.refilled(refill, good, high_id=parts[-1].id if parts else 0, more=full)
         carrier.pump()
-
-    def _mark_suspects(self, carrier: "CarrierState", parts: list[Part]) -> None:
-        """After a crash the first of a queue may have been sent already: say so on each (P3)."""
-        suspects = parts[: carrier.suspects]
-        carrier.suspects -= len(suspects)
-        if carrier.carrier.on_unknown != "resend":
-            return  # such a carrier's parts are recorded before they are sent: what is QUEUED was not
-        for part in suspects:
-            part.flags |= PartFlag.MAYBE_DUPLICATE
-        carrier.maybe_duplicates += len(suspects)
-        flagged = [(part.id, part.flags) for part in suspects]
-        self._core.committer.submit(Changes(flagged=flagged), lambda applied: None)
 
     async def still_allowed(self, parts: list[Part]) -> list[Part]:
         """Without those whose number was blacklisted since they were accepted; these end as REJECTED."""
         core = self._core
+        replaced = [part.id for part in parts if part.id in core.replaced or part.id in core.replaced_before]
+        if replaced:
+            parts = await self._read_again(parts, replaced)
         check = core.screens.blacklists.check
         names = core.intake.rules.sms_type_names
         good: list[Part] = []
@@ -153,6 +148,18 @@ class Housekeeping:
             (listed if check(part.dest, chain, names.get(part.sms_type, "")) else good).append(part)
         if listed:
             core.end(listed, State.REJECTED, Reason.BLACKLISTED_AT_DISPATCH)
+        return good
+
+    async def _read_again(self, parts: list[Part], replaced: list[int]) -> list[Part]:
+        """With what replace_sm made of some of them, as far as it left them in the state they were read in."""
+        now_ms = self._core.clock.wall_ms()
+        read: list[Part] = await self._core.ports.store.read(lambda s: s.parts(replaced))
+        fresh = {part.id: part for part in read}
+        good: list[Part] = []
+        for old in parts:
+            part = fresh.get(old.id, old)
+            if part.state == old.state and part.deliver_at <= max(now_ms, old.deliver_at):
+                good.append(part)
         return good
 
     async def _refill_log(self, account: "AccountState") -> None:
@@ -273,6 +280,7 @@ class Housekeeping:
             await core.committer.commit(changes)
         # Two generations: a reading that began before the sweep may still bring what was withdrawn then.
         core.withdrawn_before, core.withdrawn = core.withdrawn, set()
+        core.replaced_before, core.replaced = core.replaced, set()
 
     async def _sweep_overdue(self, now_ms: int) -> None:
         core = self._core

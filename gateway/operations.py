@@ -204,8 +204,15 @@ class Operations:
         if request.validity_period:
             part.flags |= PartFlag.VALIDITY_GIVEN
         part.state = State.SCHEDULED if part.deliver_at else State.QUEUED
-        replaced = core.committer.submit(Changes(replaced=[part]), lambda applied: core.offer([part]))
-        await replaced.settled.wait()
+
+        def durable(applied: Applied) -> None:
+            # A reading that is under way may bring it as it was: whoever made it reads it again.
+            core.withdrawn.discard(part.id)
+            core.withdrawn_before.discard(part.id)
+            core.replaced.add(part.id)
+            core.offer([part])
+
+        await core.committer.submit(Changes(replaced=[part]), durable).settled.wait()
         return ReplaceSmResp()
 
     async def replace_if_present(self, account: AccountState, submits: Sequence[SubmitSm]) -> None:

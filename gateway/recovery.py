@@ -14,12 +14,13 @@ from gateway.smpp.constants import CommandId
 from gateway.smpp.decode import decode_body
 from gateway.smpp.pdu import DeliverSm
 from gateway.smpp.receipts import ReceiptFields, parse_receipt
-from store.model import Changes, Inbound, ParkedReceipt, Part, State
+from store.model import Changes, Inbound, ParkedReceipt, Part, PartFlag, State
 
 if TYPE_CHECKING:
+    from gateway.carriers import CarrierState
     from gateway.core import Core
     from store.config_db import ConfigStore
-    from store.port import Recovery, TrafficStore
+    from store.port import QueueKey, Recovery, TrafficStore
 
 log = structlog.get_logger("recovery")
 
@@ -44,9 +45,8 @@ async def restore(core: "Core", recovery: "Recovery", consolidated: dict[int, in
         carrier = core.carriers.get(key.carrier)
         if carrier is not None:
             carrier.queue.spill(key.lane, key.account)
-            if not recovery.clean:
-                # These may have been on a wire when the process died: the first of each queue are marked (P3).
-                carrier.suspects = carrier.carrier.window * carrier.carrier.binds
+            if not recovery.clean and carrier.carrier.on_unknown == "resend":
+                await _suspects(core, carrier, key)
     for account_id in recovery.pending_events:
         account = core.accounts.get(account_id)
         if account is not None:
@@ -74,6 +74,21 @@ def used_before(configuration: "ConfigStore", traffic: "TrafficStore") -> dict[i
         for user, (_, used_that_day) in traffic.usage(day).items():
             used[user] = used.get(user, 0) - used_that_day
     return used
+
+
+async def _suspects(core: "Core", carrier: "CarrierState", line: "QueueKey") -> None:
+    """After a crash the first of each line may have been sent already: say so on each, now (P3).
+
+    Not when they are fetched: a carrier may be paused until after the next, clean, stop. At-most-once carriers
+    need none of this: what is QUEUED there was not sent.
+    """
+    parts: list[Part] = await core.ports.store.read(
+        lambda s: s.queued(line.carrier, line.lane, line.account, 0, carrier.in_doubt_max)
+    )
+    carrier.suspects.update(part.id for part in parts)
+    carrier.maybe_duplicates += len(parts)
+    flagged = [(part.id, part.flags | PartFlag.MAYBE_DUPLICATE) for part in parts]
+    core.committer.submit(Changes(flagged=flagged), lambda applied: None)
 
 
 async def _awaiting(core: "Core", *, first_start: bool) -> None:

@@ -142,16 +142,19 @@ class CarrierLink(Link):
         return reports, inbound
 
     def _commit(self, changes: Changes, requests: Sequence[Pdu], events: Sequence[Event]) -> Ticket:
-        core = self.core
+        core, carrier = self.core, self.carrier
+        answers = len(changes.attempts)
+        carrier.unsettled += answers
 
         def durable(applied: Applied) -> None:
+            carrier.settled(answers)
             if requests:
                 self._acknowledge(requests)
                 self.flush()
             if events:
                 core.deliver(events)
 
-        core.evict(self.carrier)
+        core.evict(carrier)
         return core.committer.submit(changes, durable)
 
     def _acknowledge(self, requests: Sequence[Pdu]) -> None:

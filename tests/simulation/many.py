@@ -103,7 +103,7 @@ def stored() -> list[Job]:
 def commit() -> str:
     """What is tested, for reports."""
     found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=SEEDS, check=False
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=SEEDS.parent, check=False
     )
     return found.stdout.strip() or "unknown"
 

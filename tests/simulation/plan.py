@@ -119,6 +119,7 @@ class Plan(msgspec.Struct, omit_defaults=True):
     found: str = ""  # of a stored plan: what was wrong, in words
 
     def save(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 

@@ -101,6 +101,7 @@ class GatewayProcess:
         self.daemon: Daemon | None = None
         self.port: DiskPort | None = None
         self.starts = 0
+        self.starting = False
         self.up = trio.Event()
         self.down_s = DOWN_S
         self.crash_in_recovery = ""  # the next start is crashed as well, in this way
@@ -115,7 +116,7 @@ class GatewayProcess:
         while True:
             with trio.CancelScope() as self._scope:
                 await self._start()
-            self.daemon, self.nursery = None, None
+            self.daemon, self.nursery, self.starting = None, None, False
             self.up = trio.Event()
             await trio.sleep(self.down_s)
             for connection in self._orphans:
@@ -125,6 +126,7 @@ class GatewayProcess:
     async def _start(self) -> None:
         world = self.world
         self._crashed = ""
+        self.starting = True
         self.starts += 1
         self.down_s = DOWN_S
         port = self.port = DiskPort(world, self.backend, self.backend.open(world.clock.wall_ms()))
@@ -143,7 +145,7 @@ class GatewayProcess:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
                 await nursery.start(daemon.run)
-                self.daemon = daemon
+                self.daemon, self.starting = daemon, False
                 world.watch.started(daemon)
                 self.up.set()
             self.backend.close()
@@ -187,7 +189,12 @@ class GatewayProcess:
         return not self.port.busy and not self.daemon.core.committer.statistics().waiting_changes
 
     async def operate(self, change: Callable[[], None], then: Callable[[], None]) -> None:
-        """An operator's change: acknowledged when the daemon has taken it in, or died and will."""
+        """An operator's change: acknowledged when the daemon has taken it in, or died and will.
+
+        While the daemon starts, commands wait for its socket; while there is none they open the files.
+        """
+        while self.starting:
+            await trio.sleep(0.1)
         change()
         daemon, nursery = self.daemon, self.nursery
         if daemon is None or nursery is None or self._crashed:

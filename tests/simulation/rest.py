@@ -1,7 +1,7 @@
 """The invariants that are asked once nothing is open any more: ends, copies, receipts, order, texts."""
 
-import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gateway.customer_pdus import shown_id
@@ -74,22 +74,26 @@ class Rest:
 
     def _crash_duplicates(self) -> None:
         """Duplicates of one crash: what was unanswered, and what was answered and not yet on disk (P3)."""
-        for crashed_at, _ in self.truth.crashes:
-            windows = sum(spec.window * spec.binds for spec in self.world.plan.carriers)
-            twice = uncommitted = 0
-            for truth in self.truth.parts.values():
-                copies = [copy for copy in self.truth.copies_of(truth) if copy.taken]
-                before = [copy for copy in copies if copy.sent_at <= crashed_at]
-                if not before or len(copies) == len(before):
-                    continue
-                if any(at <= crashed_at for at in truth.unknown_at):
-                    continue  # in doubt already
-                twice += 1
-                uncommitted += any(0 <= copy.answered_at <= crashed_at for copy in before)
-            if twice > windows + uncommitted:
+        windows = sum(
+            self.world.watch.window_max(spec.name) * spec.binds for spec in self.world.plan.carriers
+        )
+        twice: Counter[float] = Counter()
+        uncommitted: Counter[float] = Counter()
+        crashes = [at for at, _ in self.truth.crashes]
+        for truth in self.truth.parts.values():
+            copies = [copy for copy in self.truth.copies_of(truth) if copy.taken]
+            for copy, following in pairwise(copies):
+                # The first crash behind a copy is the one that put it in doubt.
+                crashed_at = next((at for at in crashes if copy.sent_at <= at < following.sent_at), 0.0)
+                known = any(copy.sent_at <= at <= crashed_at for at in truth.unknown_at)
+                if crashed_at and not known:
+                    twice[crashed_at] += 1
+                    uncommitted[crashed_at] += 0 <= copy.answered_at <= crashed_at
+        for crashed_at, count in twice.items():
+            if count > windows + uncommitted[crashed_at]:
                 self.world.fail(
-                    "I4", f"the crash at {crashed_at:.3f} sent {twice} messages twice;"
-                    f" windows hold {windows}, and {uncommitted} results were not on disk",
+                    "I4", f"the crash at {crashed_at:.3f} sent {count} messages twice; windows hold {windows},"
+                    f" and {uncommitted[crashed_at]} results were not on disk",
                 )  # fmt: skip
 
     # -- I9, I10 ----------------------------------------------------------------------------------
@@ -253,7 +257,7 @@ class Rest:
     def _clock(self) -> None:
         """A wall clock that jumped and was put right within a minute must not have ended anything."""
         steps = self.world.clock.steps
-        for (at, seconds), (back_at, back) in itertools.pairwise(steps):
+        for (at, seconds), (back_at, back) in pairwise(steps):
             if seconds <= JUMP_S or back != -seconds or back_at - at >= DOUBT_S:
                 continue
             for truth in self.truth.parts.values():

@@ -99,7 +99,7 @@ class Watch:
         spec = carrier.spec
         since = copy.sent_at - spec.response_timeout_s + 0.05 + self._slack(link)
         outstanding = 1 + sum(1 for sent_at in link.outstanding.values() if sent_at > since)
-        window = max(window for _, window, _ in self._limits[spec.name])
+        window = self.window_max(spec.name)
         if outstanding > window:
             self.world.fail(
                 "I5",
@@ -130,6 +130,10 @@ class Watch:
         _, window, rate = self._limits[name][-1]
         entry = (trio.current_time(), changes.get("window", window), changes.get("rate", rate))
         self._limits[name].append(entry)
+
+    def window_max(self, carrier: str) -> int:
+        """The largest window that this carrier ever had."""
+        return max(window for _, window, _ in self._limits[carrier])
 
     def binds_wanted(self, carrier: "SimCarrier") -> int:
         spec = carrier.spec
