@@ -212,10 +212,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Count,
         Meta(description="Receipts and MO waiting in memory an account; the rest are in the store."),
     ] = 10_000
-    segments_max: Annotated[
-        Annotated[int, Meta(ge=1, le=255)],
-        Meta(description="Parts of one long message. The UDH counts to 255."),
-    ] = 255
     http_connections_max: Annotated[
         Count, Meta(description="HTTP connections at once; more wait in the listen queue.")
     ] = 2000
