@@ -220,6 +220,7 @@ def test_every_way_to_write_a_destination_goes_out_as_one(address: bytes, ton: i
     (part,) = one(World(), submit(destination_addr=address, dest_addr_ton=ton))
     pdu = decoded(part.body)
     assert (part.dest, pdu.destination_addr, pdu.dest_addr_ton) == (DEST, b"%d" % DEST, 1)
+    assert pdu.dest_addr_npi == 1
 
 
 @pytest.mark.parametrize(("sender", "type_and_plan"), [("10690", (1, 1)), ("Sluice", (5, 0)), ("", (0, 0))])
