@@ -9,6 +9,9 @@ run: $(VENV)/.installed
 	$(BIN)/sluice demo
 
 test: $(VENV)/.installed-dev
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	  echo "The console's tests need a browser; installing chromium with apt"; \
+	  apt-get update -q && apt-get install -qy chromium fonts-noto-cjk; }
 	@tests/interop/install.sh
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
