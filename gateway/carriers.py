@@ -62,12 +62,14 @@ class CarrierState:
         habits: HabitLearner,
         queue_parts_max: int,
         correlation_entries_max: int,
+        believed_ms: Callable[[], int] | None = None,
         on_expired: Callable[[list[Part]], None],
         on_unsendable: Callable[[list[Part]], None],
         on_claim: Callable[["CarrierState", list[Part]], None],
     ) -> None:
         self.id = carrier.id
         self._clock = clock
+        self._believed_ms = believed_ms or clock.wall_ms  # what validity is judged by (P11)
         self.queue = OutboundQueue(carrier.id, queue_parts_max=queue_parts_max)
         self.correlation = Correlation(habits, live_max=correlation_entries_max)
         self.pacer = Pacer(carrier.rate)
@@ -253,7 +255,7 @@ class CarrierState:
         self.pump()
 
     def _alive(self, parts: list[Part]) -> list[Part]:
-        now_ms = self._clock.wall_ms()
+        now_ms = self._believed_ms()
         expired = [part for part in parts if part.expires_at <= now_ms]
         if not expired:
             return parts
@@ -264,7 +266,7 @@ class CarrierState:
         return [part for part in parts if part.id not in gone]
 
     def _send(self, bind: TransmitterBind, parts: list[Part], now: float) -> None:
-        now_ms = self._clock.wall_ms()
+        now_ms, believed_ms = self._clock.wall_ms(), self._believed_ms()
         tries = self.tries
         dresser = self.dresser
         bodies: list[bytes] = []
@@ -273,7 +275,7 @@ class CarrierState:
             for part in parts:
                 body = part.body
                 if part.flags & 1:
-                    dressed = dresser.dress(part, now_ms)
+                    dressed = dresser.dress(part, believed_ms)
                     flights.append(Flight(part, 1, now_ms, dressed))
                     bodies.append(dressed)
                 else:
@@ -283,7 +285,7 @@ class CarrierState:
             unsendable: list[Part] = []
             for part in parts:
                 try:
-                    dressed = dresser.dress(part, now_ms)
+                    dressed = dresser.dress(part, believed_ms)
                 except LocalProtocolError:
                     unsendable.append(part)  # what this carrier's settings make of it is no submit_sm
                     continue

@@ -32,6 +32,7 @@ from gateway.smpp.message_ids import HabitLearner
 from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm
 from gateway.smpp.receipts import ReceiptFields, parse_receipt
 from gateway.split import SplitMessages
+from gateway.wall import WallWatch
 from store.directory import Directory
 from store.ids import IdSource
 from store.model import Changes, Part, State
@@ -45,6 +46,7 @@ class Core:
     def __init__(self, ports: Ports, config: Config, *, last_id: int = 0) -> None:
         self.ports = ports
         self.clock = ports.clock
+        self.wall = WallWatch(ports.clock)
         self.config = config
         self.directory = Directory()
         self.numbering = Numbering(config.smpp.home_country)
@@ -113,6 +115,7 @@ class Core:
                     ),
                     queue_parts_max=limits.queue_parts_max,
                     correlation_entries_max=limits.correlation_entries_max,
+                    believed_ms=self.wall.believed_ms,
                     on_expired=self.expire,
                     on_unsendable=self.fail,
                     on_claim=self.claim,

@@ -31,26 +31,7 @@ SWEEP_PERIOD_S = 30.0
 SWEEP_PARTS = 5_000  # one reading's worth; the sweep goes on until nothing is left
 SCHEDULE_LOOK_MAX = 80_000  # due parts looked at in one second, at most
 FAILOVER_AFTER_S = 5.0  # a carrier down for this long gives its waiting messages to the next of their route
-JUMP_MS = 5 * 60 * 1000  # a wall clock that steps forward by this much is not believed at once
-STABLE_S = 60.0
 UNINDEXED_PARTS_MAX = 100_000  # above it, finding what an inbound message answers scans for over 10 ms
-
-
-class WallWatch:
-    """Whether the wall clock can be believed: it steps with the monotonic one, or has for a minute (P11)."""
-
-    def __init__(self, now: float, wall_ms: int) -> None:
-        self._now = now
-        self._wall_ms = wall_ms
-        self._doubted_until = float("-inf")
-
-    def believable(self, now: float, wall_ms: int) -> bool:
-        jumped = (wall_ms - self._wall_ms) - (now - self._now) * 1000
-        self._now, self._wall_ms = now, wall_ms
-        if jumped > JUMP_MS:
-            log.warning("the wall clock jumped forward", by_s=round(jumped / 1000), pausing_s=STABLE_S)
-            self._doubted_until = now + STABLE_S
-        return now >= self._doubted_until
 
 
 class Housekeeping:
@@ -58,7 +39,6 @@ class Housekeeping:
         self._core = core
         self._on_sealed = on_sealed
         self._to_seal: set[int] = set()
-        self._wall = WallWatch(core.clock.now(), core.clock.wall_ms())
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -78,7 +58,8 @@ class Housekeeping:
         """Checkpoints, indexes, roll-over, retention, free space: the store's own clockwork."""
         core = self._core
         while True:
-            done = await core.ports.store.write(lambda s: s.maintain(core.clock.wall_ms()))
+            now_ms = core.wall.believed_ms()
+            done = await core.ports.store.write(lambda s: s.maintain(now_ms))  # noqa: B023
             if core.disk != done.disk:
                 log.warning("free disk space changed", state=done.disk, free_mib=done.free_octets >> 20)
             core.disk_is(done.disk)
@@ -187,7 +168,7 @@ class Housekeeping:
     async def fire_schedules(self) -> None:
         core = self._core
         now_ms = core.clock.wall_ms()
-        if not self._wall.believable(core.clock.now(), now_ms):
+        if not core.wall.believable():
             return
         limit = SWEEP_PARTS
         while True:
@@ -270,7 +251,7 @@ class Housekeeping:
         """Validity that ended in a queue or without a receipt, receipts kept too long, incomplete MO."""
         core = self._core
         now, now_ms = core.clock.now(), core.clock.wall_ms()
-        if self._wall.believable(now, now_ms):
+        if core.wall.believable():
             await self._sweep_overdue(now_ms)
             await self._sweep_events(now_ms)
             await self._sweep_parked(now_ms)
