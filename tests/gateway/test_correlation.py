@@ -85,7 +85,7 @@ def test_three_pairs_teach_the_habit_which_then_needs_no_witness() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(
-    ("answered", "reported"), [("00AB12cd", "ab12CD"), ("ab12cd", "0000AB12CD"), ("0", "000")]
+    ("answered", "reported"), [("00AB12cd", "ab12CD"), ("ab12cd", "0000AB12CD"), ("0", "000"), ("000", "0")]
 )
 def test_zeros_and_case_mean_nothing_under_any_rule(rule: str, answered: str, reported: str) -> None:
     of = correlation(rule, **{f"_{answered}": 1})

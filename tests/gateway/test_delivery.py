@@ -196,6 +196,8 @@ def test_nor_after_a_lost_bind() -> None:
     box.offer(event(1, MessageState.ENROUTE, State.DELIVERED))
     box.again(box.take(1), NOW, at_once=True)
     assert box.waiting() == 0 and box.in_flight == 0
+    (row,) = answered(box)
+    assert (row.event_ids, row.done) == ([1], True)
 
 
 @pytest.mark.parametrize(
