@@ -194,6 +194,7 @@ class CarrierState:
                 continue
             self._send(bind, parts, now)
             paced = paced or granted < free
+            self.limited_by = "nothing to send" if len(parts) < granted else "rate" if paced else "window"
         if paced and self.queue.length:
             # A full window is pumped by its next answer; only what the pace held back needs a timer.
             self.wake(self.pacer.next_at(now))

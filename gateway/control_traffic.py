@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.api import ids
 from gateway.control import ControlError
 from gateway.customer_pdus import id_from_shown
 from gateway.smpp.constants import MessageState
 from store.api_db import copy_api_db
 from store.config_db import ConfigStore
-from store.directory import Directory
+from store.directory import Directory, Route
 from store.ids import SECONDS_A_DAY, id_day
 from store.port import MessageLife, TrafficStore
 
@@ -26,6 +27,7 @@ class LifeReport(msgspec.Struct):
     life: MessageLife
     accounts: dict[int, str]
     carriers: dict[int, str]
+    routes: dict[int, str]  # as they are now: a route may have changed since
 
 
 class ParkedReport(msgspec.Struct):
@@ -47,10 +49,11 @@ def life_report(traffic: TrafficStore, directory: Directory, message_id: str, *,
     days = traffic.days()
     # A short id names its second modulo 8.5 years: counted from the newest day kept here.
     newest_s = (max(days, default=0) + 1) * SECONDS_A_DAY
-    number = id_from_shown(message_id.encode(), newest_s, node)
+    number = ids.read(ids.MESSAGE, message_id) or id_from_shown(message_id.encode(), newest_s, node)
     if not number:
         raise ControlError(
-            f'"{message_id}" is no message id: those have 19 digits, or 8 characters over SMPP 3.3.',
+            f'"{message_id}" is no message id: those have 19 digits, 8 characters over SMPP 3.3,'
+            ' or begin "msg_" over HTTP.',
             kind="usage",
         )
     life = traffic.message(number)
@@ -61,7 +64,18 @@ def life_report(traffic: TrafficStore, directory: Directory, message_id: str, *,
         life,
         {account.id: account.system_id for account in directory.accounts.values()},
         {carrier.id: carrier.name for carrier in directory.carriers.values()},
+        {route.id: described(route, directory) for route in directory.routes.values()},
     )
+
+
+def described(route: Route, directory: Directory) -> str:
+    """A route for people: what it is for, whom it names, how it chooses."""
+    account = directory.accounts.get(route.account)
+    narrower = f" of account {account.system_id}" if account else ""
+    narrower += f" for type {route.sms_type}" if route.sms_type else ""
+    known = directory.carriers
+    carriers = ", ".join(known[c].name if c in known else f"carrier {c}" for c in route.carriers)
+    return f'"{route.prefix}"{narrower} ({route.policy}: {carriers})'
 
 
 def parked_report(traffic: TrafficStore, directory: Directory, limit: int) -> list[ParkedReport]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.smpp.encode import body_of
+from gateway.smpp.encode import body_of, header
 from gateway.smpp.pdu import SubmitSm
 from store.api_db import ApiChanges, ApiStore, BatchRow
 from store.config_db import ConfigStore
@@ -61,13 +61,18 @@ def test_a_messages_life_is_told_in_order_of_time(tmp_path: Path, message_id: in
     assert lines[0] == f"Message {message_id} of account api:acme: 10690001 to 8613800138000, 1 part"
     assert lines[1] == f"Part 1 of 1 ({message_id}): DELIVERED"
     told = [line.strip().partition("  ")[2] for line in lines[2:]]
+    body = body_of(
+        SubmitSm(source_addr=b"10690001", destination_addr=b"8613800138000", short_message=b"hello")
+    )
     assert told == [
-        "accepted; route 1 chose carrier-a",
-        "try 1: sent to carrier-a, bind 1, sequence 17",
+        "accepted: 5 octets, data_coding 0, normal, wants a receipt",
+        told[1],
+        f"try 1: sent to carrier-a, bind 1, sequence 17: {header(4, 0, 17, len(body)).hex()}{body.hex()}",
         "try 1: ESME_ROK, smsc_message_id abc123",
+        "receipt DELIVERED, from carrier-a, bind 1: 726177",
         "ended as DELIVERED",
-        "receipt DELIVERED, from carrier-a, bind 1",
     ]
+    assert told[1].startswith("route ") and told[1].endswith(": carrier-a")
     assert lines[2].startswith("  2026-09-21 14:13:20.000  ")
 
 
