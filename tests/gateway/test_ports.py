@@ -1,0 +1,120 @@
+"""The world as the daemon sees it: one writer, several readers, clocks, and random streams by name."""
+
+import threading
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from gateway.ports import RealClock, RealNetwork, ThreadedStore, real_ports, seeded
+from store.model import Changes
+from store.port import Applied, TrafficStore
+
+
+class FakeStore:
+    """Counts who is inside at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = {"write": 0, "read": 0}
+        self.most = {"write": 0, "read": 0}
+        self.applied: list[Changes] = []
+        self.go_on = threading.Event()
+
+    def visit(self, what: str) -> None:
+        with self.lock:
+            self.inside[what] += 1
+            self.most[what] = max(self.most[what], self.inside[what])
+        self.go_on.wait(0.001)
+        with self.lock:
+            self.inside[what] -= 1
+
+    def apply(self, changes: Changes) -> Applied:
+        self.visit("write")
+        self.applied.append(changes)
+        return Applied(parts=len(changes.parts))
+
+
+def threaded() -> tuple[FakeStore, ThreadedStore]:
+    store = FakeStore()
+    return store, ThreadedStore(cast(TrafficStore, store), readers_max=2)
+
+
+async def test_one_writes_at_a_time_and_several_read() -> None:
+    store, port = threaded()
+
+    async def use() -> None:
+        await port.apply(Changes())
+        await port.write(lambda s: cast(Any, s).visit("write"))
+        await port.read(lambda s: cast(Any, s).visit("read"))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(use)
+    assert store.most["write"] == 1 and 1 <= store.most["read"] <= 2
+    assert len(store.applied) == 8
+
+
+async def test_results_and_errors_come_back() -> None:
+    _, port = threaded()
+    assert await port.read(lambda s: 42) == 42
+    assert (await port.apply(Changes())).parts == 0
+    with pytest.raises(ZeroDivisionError):
+        await port.write(lambda s: 1 // 0)
+
+
+async def test_a_transaction_is_finished_though_its_caller_is_cancelled() -> None:
+    store, port = threaded()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        with trio.CancelScope(shield=True) as shield:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(port.apply, Changes())
+                await trio.sleep(0)
+                shield.shield = False
+                nursery.cancel_scope.cancel()
+    assert len(store.applied) in (0, 1)
+    assert store.inside == {"write": 0, "read": 0}, "nobody is left inside"
+
+
+async def test_durations_follow_trios_clock_and_timestamps_the_machines(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    clock = RealClock()
+    before, wall = clock.now(), clock.wall_ms()
+    mock_clock.jump(3600)
+    assert clock.now() - before == 3600
+    assert 0 <= clock.wall_ms() - wall < 60_000 and wall > 1_700_000_000_000
+
+
+def test_random_streams_are_repeatable_and_apart() -> None:
+    one, again, other = seeded(1), seeded(1), seeded(2)
+    assert one("jitter").random() == again("jitter").random()
+    assert one("jitter").random() != one("ids").random()
+    assert one("jitter").random() != other("jitter").random()
+    real = seeded(None)
+    assert real("jitter").random() != real("jitter").random()
+
+
+async def test_the_real_world_is_made_of_these() -> None:
+    store, _ = threaded()
+    ports = real_ports(cast(TrafficStore, store))
+    assert isinstance(ports.clock, RealClock) and isinstance(ports.network, RealNetwork)
+    assert isinstance(ports.store, ThreadedStore) and ports.store.store is cast(Any, store)
+
+
+async def test_a_listener_is_reached_by_a_connection() -> None:
+    network = RealNetwork()
+    (listener,) = await network.listen("127.0.0.1", 0)
+    assert isinstance(listener, trio.SocketListener)
+    async with listener, trio.open_nursery() as nursery:
+        port = listener.socket.getsockname()[1]
+
+        async def serve() -> None:
+            async with await listener.accept() as stream:
+                await stream.send_all(b"hello")
+
+        nursery.start_soon(serve)
+        async with await network.connect("127.0.0.1", port) as stream:
+            assert bytes(await stream.receive_some(5)) == b"hello"
