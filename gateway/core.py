@@ -36,8 +36,7 @@ from gateway.wall import WallWatch
 from store.directory import Directory
 from store.ids import IdSource
 from store.model import Changes, Part, State
-from store.port import DiskState
-from store.port import Applied
+from store.port import Applied, DiskState
 
 log = structlog.get_logger("core")
 
