@@ -127,7 +127,10 @@ async def test_over_tls_it_is_verified_and_everything_else_is_the_same(
 ) -> None:
     async with far_carrier(gateway, pem=certificate, esme={"long": "payload"}) as far:
         await far.submit(CHINESE, LONG_CHINESE)
-        await until(lambda: len(far.accepted) >= 2, "the submits")
+        await until(
+            lambda: "".join(message_of(pdu) for pdu, _ in far.accepted) == CHINESE + LONG_CHINESE,
+            "every part",
+        )
         await send_receipts(far, "text")
         await until(lambda: not far.esme.books.missing, "the receipts")
         await far.node.send(far.session(), "deliver_sm", **inbound(far.world, "上行"))
