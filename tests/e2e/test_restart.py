@@ -163,12 +163,13 @@ async def test_what_may_have_been_sent_before_a_kill_is_marked_and_counted(tmp_p
             await gateway.start()
             await until(lambda: len(sim.log.parts) == 14)
             (carrier,) = (await status(gateway))["carriers"]
-            assert carrier["maybe_duplicates"] == 5  # one window of one bind
             flags = []
             for message_id in ids:
                 life = await gateway.call("message", id=message_id.decode())
                 flags.append(life["life"]["parts"][0]["flags"] & PartFlag.MAYBE_DUPLICATE)
-            assert [bool(flag) for flag in flags] == [True] * 5 + [False] * 4
+            # The window that was out, and what answers not yet on disk may have let follow it.
+            assert all(flags[:5])
+            assert carrier["maybe_duplicates"] == sum(map(bool, flags))
 
 
 @pytest.mark.parametrize("policy", ["hold", "fail"])
