@@ -79,6 +79,10 @@ class FigureReads(DayReads):
             if user_of_account is not None:
                 counted = {u: v for u, v in self.recount_usage(day, user_of_account).items() if v != (0, 0)}
                 kept = {u: v for u, v in self.usage(day).items() if v != (0, 0)}
-                if counted != kept:
-                    problems.append(f"{name}: usage differs from a recount (I7)")
+                problems += [
+                    f"{name}: usage of user {user}, (reserved, used): {kept.get(user)} is kept,"
+                    f" {counted.get(user)} a recount finds (I7)"
+                    for user in sorted(counted.keys() | kept.keys())
+                    if counted.get(user) != kept.get(user)
+                ]
         return problems

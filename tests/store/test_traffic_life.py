@@ -462,7 +462,9 @@ def test_usage_is_kept_by_user_and_day_and_equals_a_recount(stores: list[SqliteS
     assert store.recount_usage(TODAY, {7: 1}) == {1: (1, 1)}
     assert store.verify({7: 1}) == []
     store.apply(Changes(usage=[Usage(1, TODAY, 1, 0)]))
-    assert store.verify({7: 1}) == ["2024-10-04: usage differs from a recount (I7)"]
+    assert store.verify({7: 1}) == [
+        "2024-10-04: usage of user 1, (reserved, used): (2, 1) is kept, (1, 1) a recount finds (I7)"
+    ]
 
 
 def test_recover_counts_what_a_daemon_must_know(stores: list[SqliteStore]) -> None:
