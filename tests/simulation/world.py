@@ -288,6 +288,7 @@ def gateway_config(plan: Plan) -> Config:
             write_timeout_s=6.0,
             drain_s=8.0,
         ),
+        http=replace(config.http, listen=""),  # its ledger works in threads, which virtual time does not see
         limits=replace(
             config.limits,
             queue_parts_max=settings.queue_parts_max,
