@@ -143,10 +143,12 @@ class Customer:
             validity_period=self.validity,
             tlvs=tlvs,
         )
+        priority_at = 1 + len(SENDER) + len(address(destination)) + 2
+        if number % 20 in (5, 13):
+            body = body[:priority_at] + b"\2" + body[priority_at + 1 :]
         if self.schedule:
             self.scheduled.add(destination)
-            at = 1 + len(SENDER) + len(address(destination)) + 3
-            body = body[:at] + self.schedule + body[at:]
+            body = body[: priority_at + 1] + self.schedule + body[priority_at + 1 :]
         sent = Sent(self.system_id, number, destination, asked, parts, now)
         self.books.submitted(sent)
         return sent, body

@@ -18,6 +18,11 @@ FULL_S = 2.0
 # A carrier that takes a moment, so that a crash finds submits on the wire and receipts on their way.
 UNHURRIED = msgspec.structs.replace(GOOD, response_latency_s=0.02, response_jitter_s=0.06)
 UNDER_LOAD = WorldOptions(behaviour=UNHURRIED)
+# One that takes half of what comes: queues of both customers, in two lanes, outlive each crash.
+OVERLOADED = WorldOptions(
+    behaviour=msgspec.structs.replace(GOOD, response_latency_s=0.3, response_jitter_s=0.2),
+    environment={"SLUICE__LIMITS__QUEUE_PARTS_MAX": "400"},
+)
 TRACED = WorldOptions(behaviour=UNHURRIED, rate=100.0)  # strace stops every system call twice
 
 
@@ -119,6 +124,10 @@ SCENARIOS = (
     Scenario(
         name="kill-random", fault="kill -9 at random under load and while recovering", run=kill_at_random,
         times=100, small=5, options=UNDER_LOAD,
+    ),
+    Scenario(
+        name="kill-backlog", fault="kill -9 at random, carrier slower than its load, queues beyond memory",
+        run=kill_at_random, times=20, small=2, options=OVERLOADED,
     ),
     Scenario(
         name="stop", fault="SIGTERM under load", run=stop_politely, times=10, small=1, options=UNDER_LOAD
