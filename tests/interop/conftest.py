@@ -7,7 +7,7 @@ import pytest
 
 from .certificates import write_certificate
 from .conversations import Recorded, record
-from .gateway_process import Gateway
+from .gateway_process import PEOPLE, Gateway
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +19,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def running_gateway(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[Gateway]:
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), certificate)
-    gateway.apply(
-        group=[{"path": "g", "granted": "unlimited"}],
-        user=[{"login": "acme", "group": "g", "limit": 1_000_000}],
-    )
+    gateway.apply(**PEOPLE)
     yield gateway
     assert gateway.stop() == 0
 
@@ -30,6 +27,7 @@ def running_gateway(tmp_path_factory: pytest.TempPathFactory, certificate: Path)
 @pytest.fixture
 def gateway(running_gateway: Gateway) -> Iterator[Gateway]:
     """The running gateway; whatever its peer did, it must not have met an error of its own."""
+    assert running_gateway.alive, "the gateway has ended; an earlier test says why"
     before = len(running_gateway.trouble())
     yield running_gateway
     assert running_gateway.trouble()[before:] == []

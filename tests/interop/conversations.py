@@ -1,6 +1,6 @@
 """Whole conversations of the gateway with customers and carriers, recorded for others to read.
 
-Between them they hold every PDU of SMPP 3.4 that either side may send (`test_dissectors.py` counts them), in the
+Between them they hold every PDU of SMPP 3.4 that either side may send (`test_tshark.py` counts them), in the
 shapes that the gateway can give them. The peers are ours, so that nothing here waits for a package.
 """
 

@@ -18,12 +18,14 @@ import trio
 from .packages import program
 from .world import World
 
-STARTING_S_MAX = 10.0
+STARTING_S_MAX = 30.0
 STARTS_MAX = 3
 ENDING_S_MAX = 15.0
 PORTS = (20_000, 32_000)
-REQUEST_S_MAX = 10.0
-Query = dict[str, str]
+REQUEST_S_MAX = 30.0
+# The kinds of receipts that a dlr-mask asks for.
+DELIVERED, FAILED, BUFFERED, ACCEPTED, REFUSED, EXPIRED = 1, 2, 4, 8, 16, 32
+LIFE = [ACCEPTED, REFUSED, BUFFERED, DELIVERED, FAILED, FAILED | EXPIRED]
 
 
 class WebServer:
@@ -108,8 +110,14 @@ class Kannel:
         return [query for query in self.web.of("/dlr") if query["tag"] == tag.encode()]
 
     def kinds(self, tag: str) -> list[int]:
-        """Types of the receipts of a message: 1 delivered, 2 failed, 8 accepted, 16 refused by the SMSC."""
-        return [int(query["type"]) for query in self.receipts(tag)]
+        """The kinds of a message's receipts so far, in the order of its life: smsbox tells each on a connection of
+        its own, and one may overtake the other."""
+        return sorted((int(query["type"]) for query in self.receipts(tag)), key=LIFE.index)
+
+    def receipt(self, tag: str, kind: int) -> dict[str, bytes]:
+        """What the one receipt of this kind said."""
+        (found,) = [query for query in self.receipts(tag) if int(query["type"]) == kind]
+        return found
 
 
 def free_ports(count: int) -> list[int]:

@@ -14,8 +14,8 @@ from .packages import NODE_MODULES, node_with_smpp
 from .world import until
 
 SCRIPT = Path(__file__).with_name("node_peer.js")
-ORDER_S_MAX = 15.0
-ENDING_S_MAX = 5.0
+ORDER_S_MAX = 30.0
+ENDING_S_MAX = 15.0
 
 Fields = dict[str, Any]
 

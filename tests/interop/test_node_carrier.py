@@ -203,7 +203,7 @@ async def test_what_is_throttled_goes_again_and_arrives_once_each_in_order(gatew
     async with far_carrier(gateway, window=5) as far:
         await far.node.answer("submit_sm", ids="hex", statuses=[RTHROTTLED, RMSGQFUL, RTHROTTLED])
         sent = await far.submit(*[CHINESE] * count)
-        await until(lambda: len(far.accepted) == count, "every one accepted", at_most_s=20.0)
+        await until(lambda: len(far.accepted) == count, "every one accepted")
         to = [pdu["destination_addr"] for pdu, _ in far.accepted]
         assert sorted(to) == [part.destination for part in sent]
         assert len(far.node.requests("submit_sm")) == count + 3

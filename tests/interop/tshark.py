@@ -9,7 +9,7 @@ from .packages import program
 
 SMPP_PORT = 2775
 SEPARATOR, BETWEEN = "\x1e", "\x1f"
-RUN_S_MAX = 60.0
+RUN_S_MAX = 120.0
 
 
 class Frame(msgspec.Struct, frozen=True):
