@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from store import apply_people, apply_rules, quota
+from store import apply_people, apply_rules, apply_webhooks, quota
 from store.document import Document, DocumentError, Entry
 from store.files import StoreError
 from store.rules import unknown
@@ -104,6 +104,7 @@ _UPSERTS: tuple[tuple[str, Callable[[Applying, Entry], None]], ...] = (
     ("user", apply_people.user),
     ("account", apply_people.account),
     ("api_key", apply_people.api_key),
+    ("webhook", apply_webhooks.webhook),
     ("number", apply_rules.number),
     ("route", apply_rules.route),
     ("word", apply_rules.word),
@@ -114,6 +115,7 @@ _REMOVALS: tuple[tuple[str, Callable[[Applying, Entry], None]], ...] = (
     ("word", apply_rules.remove_word),
     ("route", apply_rules.remove_route),
     ("number", apply_rules.remove_number),
+    ("webhook", apply_webhooks.remove_webhook),
     ("api_key", apply_people.remove_api_key),
     ("account", apply_people.remove_account),
     ("user", apply_people.remove_user),

@@ -167,7 +167,7 @@ class ConfigStore:
     def directory(self) -> Directory:
         """Everything that the data plane reads, on one snapshot. Carriers come with their passwords."""
         with self.reading() as connection:
-            return config_read.directory(connection, self.sealer)
+            return config_read.directory(connection, self.sealer, self._wall_ms())
 
     def words(self) -> list[Word]:
         """All sensitive words, by text."""

@@ -16,9 +16,11 @@ from store.directory import (
     Number,
     Route,
     User,
+    Webhook,
     Word,
 )
 from store.secrets import Sealer
+from store.webhook_secrets import active_secrets
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -26,8 +28,12 @@ def version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0])
 
 
-def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
-    """All rows that are not deleted. Deleted users stay, as `state` says: they can be restored."""
+def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -> Directory:
+    """All rows that are not deleted. Deleted users stay, as `state` says: they can be restored.
+
+    Args:
+      now_ms: secrets of webhooks whose time is over by then are left out.
+    """
     rows = connection.execute
     groups = {
         row[0]: Group(row[0], row[1], row[2] or 0, row[3], bool(row[4]), row[5])
@@ -96,6 +102,22 @@ def directory(connection: sqlite3.Connection, sealer: Sealer) -> Directory:
             for row in rows(
                 "SELECT hash, id, account_id, hint, state, settings FROM api_key"
                 " WHERE state <> 'deleted' ORDER BY id"
+            )
+        },
+        webhooks={
+            row[0]: _struct(
+                Webhook,
+                row[5],
+                id=row[0],
+                account=row[1],
+                name=row[2],
+                state=row[4],
+                secrets=active_secrets(sealer, row[1], row[2], row[3], now_ms),
+            )
+            for row in rows(
+                "SELECT id, account_id, name, secrets_sealed, state, settings FROM webhook"
+                " WHERE state <> 'deleted' AND account_id IN (SELECT id FROM account WHERE state <> 'deleted')"
+                " ORDER BY id"
             )
         },
     )

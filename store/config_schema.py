@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from store.files import StoreError
+from store.sending_schema import SENDING_TABLES
 
 config_migrations = Migrations("config")
 
@@ -225,6 +226,34 @@ def give_people_the_console(database: Database) -> None:
 def find_audit_rows_by_target(database: Database) -> None:
     """A user's history is a look-up, not a scan of the log."""
     database.execute("CREATE INDEX audit_of_target ON audit(target, id)")
+
+
+_WEBHOOKS = (
+    """CREATE TABLE webhook (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account_id INTEGER NOT NULL REFERENCES account(id),
+        name TEXT NOT NULL,
+        secrets_sealed BLOB NOT NULL,
+        settings TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(settings)),
+        created_at INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'gone', 'deleted'))
+    ) STRICT""",
+    "CREATE UNIQUE INDEX webhook_name ON webhook(account_id, name) WHERE state <> 'deleted'",
+)
+
+
+@config_migrations()
+def give_accounts_webhooks(database: Database) -> None:
+    """Endpoints that events are posted to. Their secrets are sealed: they must be used, not only compared."""
+    for statement in _WEBHOOKS:
+        database.execute(statement)
+
+
+@config_migrations()
+def let_people_send(database: Database) -> None:
+    """Tasks with their history, contacts, phrases."""
+    for statement in SENDING_TABLES:
+        database.execute(statement)
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

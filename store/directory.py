@@ -12,7 +12,15 @@ Review = Literal["inherit", "trust", "review"]
 CountOrOff = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Octet = Annotated[int, msgspec.Meta(ge=-1, le=255)]  # -1: not set
-Scope = Literal["send", "read", "inbound", "admin"]
+Scope = Literal["send", "read", "inbound", "webhooks", "admin"]
+EventType = Literal[
+    "message.status",
+    "message.inbound",
+    "batch.finished",
+    "batch.reviewed",
+    "quota.low",
+    "connection.state",
+]
 Seconds = Annotated[float, msgspec.Meta(ge=0.01, le=86_400)]
 Tag16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 
@@ -78,6 +86,28 @@ class ApiKey(msgspec.Struct, frozen=True):
     expires: str = ""  # RFC 3339 with offset; "" = never
     test: bool = False  # judged and answered like any other, sent nowhere: the number decides how it ends
     state: Literal["active", "disabled"] = "active"
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """An endpoint that an account's events are posted to.
+
+    Without a `url` it stands for the URLs that messages bring with them (`callback_url`): their hosts must then
+    match one of `hosts`.
+    """
+
+    id: int
+    account: int
+    name: str
+    url: str = ""
+    hosts: tuple[str, ...] = ()  # exact, or *.example.com
+    events: tuple[EventType, ...] = ()  # empty = all
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4  # requests at once
+    state: Literal["active", "paused", "gone"] = "active"  # gone: the receiver answered 410
+    secrets: tuple[str, ...] = ()  # newest first; all of them sign
+
+    def __repr__(self) -> str:
+        """The endpoint without its secrets, and without a URL that may hold one."""
+        return f"Webhook(id={self.id}, account={self.account}, name={self.name!r})"
 
 
 class Carrier(msgspec.Struct, frozen=True):
@@ -179,3 +209,4 @@ class Directory(msgspec.Struct, frozen=True):
     numbers: dict[int, Number] = {}
     sms_types: dict[str, int] = {}  # name -> number stored with each part
     api_keys: dict[bytes, ApiKey] = {}  # SHA-256 of the key -> the key
+    webhooks: dict[int, Webhook] = {}

@@ -1,7 +1,7 @@
 """What `sluice apply` reads, as checked entries: tables, keys, types and references by name.
 
-    [[sms_type]] [[carrier]] [[group]] [[user]] [[account]] [[api_key]] [[number]] [[route]] [[word]]
-    [[blacklist]]
+    [[sms_type]] [[carrier]] [[group]] [[user]] [[account]] [[api_key]] [[webhook]] [[number]] [[route]]
+    [[word]] [[blacklist]]
 
 Keys are the fields of `store/directory.py` under their own names; ids are never written, things are named. A
 key that is left out keeps its value, or takes its default in a new entry. An entry that is left out stays as
@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from store import strict
-from store.directory import Account, ApiKey, Carrier, Group, Number, Route, User, Word
-from store.document_checks import check_entry
+from store.directory import Account, ApiKey, Carrier, Group, Number, Route, User, Webhook, Word
+from store.document_checks import IMPLIED_PREFIXES, check_entry
 from store.secrets import api_key_hash
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -121,6 +121,20 @@ TABLES: dict[str, Table] = {
         (),
         ("key", "key_hash"),
     ),
+    "webhook": Table(
+        _types(
+            Webhook,
+            ("secrets",),
+            user=Name,
+            account=Name,
+            name=Annotated[str, msgspec.Meta(min_length=1, max_length=64)],
+            url=Annotated[str, msgspec.Meta(max_length=2048)],
+            secret=Secret,
+        ),
+        ("account", "name"),
+        ("name",),
+        ("secret",),
+    ),
     "number": Table(_types(Number, address=Name, account=Name), ("address",), ("address",)),
     "route": Table(
         _types(Route, carriers=tuple[Name, ...], account=str), ("prefix", "sms_type", "account"), ("prefix",)
@@ -221,6 +235,8 @@ def _entry(table: str, index: int, row: Any, source: str) -> tuple[Entry | None,
             f"{where}: {f'{key}: ' if key else ''}{text}" for key, text in check_entry(table, values)
         ]
         values = _hashed(values)
+    if table == "webhook" and "user" in values:
+        values.setdefault("account", IMPLIED_PREFIXES[False] + values.pop("user"))
     return Entry(table, index, values), problems
 
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from store.secrets import is_password_hash
+from store.webhook_secrets import key_of
 
 UNLIMITED = "unlimited"
 # system_ids of the accounts behind a user's API keys, for those that are for tests and the others
 IMPLIED_PREFIXES = {False: "api:", True: "test:"}
+CONSOLE_PREFIX = "console:"  # and behind what a user sends from the console
 C_OCTETS_MAX = 15  # system_id: 16 octets with its NUL (SMPP 3.4 section 4.1)
 Finding = tuple[str, str]
 TOO_LONG = f"it has more than {C_OCTETS_MAX} octets, which SMPP does not allow. Shorten it."
@@ -47,8 +49,8 @@ def _account(values: dict[str, Any]) -> Iterator[Finding]:
 
 
 def is_implied(system_id: str) -> bool:
-    """Whether an account by this name stands behind API keys: nobody binds with it, so it needs no password."""
-    return system_id.startswith(tuple(IMPLIED_PREFIXES.values()))
+    """Whether an account by this name stands behind API keys or tasks: nobody binds with it, it has no password."""
+    return system_id.startswith((*IMPLIED_PREFIXES.values(), CONSOLE_PREFIX))
 
 
 def _carrier(values: dict[str, Any]) -> Iterator[Finding]:
@@ -102,6 +104,18 @@ def _api_key(values: dict[str, Any]) -> Iterator[Finding]:
         yield "", '"user" is missing. Add it.'
 
 
+def _webhook(values: dict[str, Any]) -> Iterator[Finding]:
+    if "account" not in values:
+        yield "", '"user" or "account" is missing. Add one.'
+    if values.get("url") and values.get("hosts"):
+        yield "hosts", "they are for an endpoint without a url, which stands for the URLs of messages."
+    if "secret" in values:
+        try:
+            key_of(values["secret"])
+        except ValueError as error:
+            yield "secret", f"{error}."
+
+
 def _blacklist(values: dict[str, Any]) -> Iterator[Finding]:
     if not ("numbers" in values or "numbers_file" in values):
         yield "", "it names no numbers. Add numbers or numbers_file."
@@ -114,6 +128,7 @@ _CHECKS: dict[str, Callable[[dict[str, Any]], Iterator[Finding]]] = {
     "number": _number,
     "group": _group,
     "api_key": _api_key,
+    "webhook": _webhook,
     "blacklist": _blacklist,
 }
 

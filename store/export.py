@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from store import config_read
-from store.directory import ApiKey, Carrier, Group, Route, User, Word
+from store.directory import ApiKey, Carrier, Group, Route, User, Webhook, Word
 from store.document_checks import IMPLIED_PREFIXES
 from store.rules import scope_text
 from store.secrets import Sealer
@@ -34,7 +34,8 @@ def export_document(
     """
     yield "# What `sluice export` wrote; `sluice apply` takes it back."
     if not secrets:
-        yield "# Carriers' passwords are not in it: apply keeps the ones it has (--secrets writes them)."
+        yield "# Carriers' passwords and webhooks' secrets are not in it: apply keeps the ones it has (--secrets"
+        yield "# writes them)."
     for name, table in _tables(connection, sealer, secrets):
         yield ""
         yield f"[[{name}]]"
@@ -84,6 +85,14 @@ def _tables(connection: sqlite3.Connection, sealer: Sealer, secrets: bool) -> It
                 del table["account"]
             table |= {"hint": key.hint, **_struct(key, ApiKey, (), omit=("account", "hint"))}
             yield "api_key", _without_defaults(table, {"hint": ""})
+    for webhook in directory.webhooks.values():
+        account = directory.accounts[webhook.account]
+        if directory.users[account.user].state != "deleted":
+            table = {"account": account.system_id}
+            table |= _struct(webhook, Webhook, ("name",), omit=("account", "secrets"))
+            if secrets and webhook.secrets:
+                table["secret"] = webhook.secrets[0]
+            yield "webhook", table
     live = {a.id for a in directory.accounts.values() if directory.users[a.user].state != "deleted"}
     for number in directory.numbers.values():
         if number.account in live:
