@@ -98,7 +98,7 @@ def module(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", name, *map(str, arguments)]
 
 
-def write_document(directory: Path, options: BenchOptions, carrier_port: int) -> Path:
+def write_document(directory: Path, options: BenchOptions, carrier_port: int, *, api_key: str = "") -> Path:
     """What `sluice apply` reads for this benchmark; the long number list is built once and kept."""
     count, numbers = options.words, options.numbers
     numbers_file = cache_directory() / f"blacklist-{numbers}.txt"
@@ -107,12 +107,13 @@ def write_document(directory: Path, options: BenchOptions, carrier_port: int) ->
         port=carrier_port, binds=options.binds, window=options.window, numbers_file=numbers_file
     )
     listed = "".join(f'\n[[word]]\ntext = "{word}"\n' for word in words(count))
+    key = f'\n[[api_key]]\nuser = "bench"\nkey = "{api_key}"\n' if api_key else ""
     path = directory / "bench.toml"
-    path.write_text(document + listed, encoding="utf-8")
+    path.write_text(document + listed + key, encoding="utf-8")
     return path
 
 
-def start_all(children: Children, options: BenchOptions) -> Setup:
+def start_all(children: Children, options: BenchOptions, *, api_key: str = "") -> Setup:
     """Carrier, then the daemon with its configuration applied; returns once the carrier has its binds.
 
     Raises:
@@ -130,7 +131,7 @@ def start_all(children: Children, options: BenchOptions) -> Setup:
     carrier_port = int(listening["address"].rpartition(":")[2])
     data, settings = directory / "data", directory / "sluice.toml"
     settings.write_text(SETTINGS.format(window=options.window))
-    document = write_document(directory, options, carrier_port)
+    document = write_document(directory, options, carrier_port, api_key=api_key)
     common = ("--config", settings, "--data", data)
     children.start("apply", module("gateway", "apply", document, *common)).wait_end(APPLY_S)
     daemon = children.start("daemon", module("gateway", "serve", *common))
