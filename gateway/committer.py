@@ -5,6 +5,10 @@ fsync is shared by all binds. Callers hand in a `Changes` and two callbacks that
 order of submission, between awaits: `on_durable` once the round is on disk with synchronous=FULL (P1), or
 `on_refused` when the disk is full and the new messages in it were not stored (P9). An I/O error is not
 answered at all: it propagates and ends the daemon (P10).
+
+A round costs half a millisecond of CPU whatever is in it, so it should not be made of scraps. Changes for which
+nobody waits with a request (answers and receipts of carriers, acknowledgements of customers) are `patient`: they
+go with the next round that somebody waits for, or after `PATIENCE_S`.
 """
 
 from collections import deque
@@ -19,6 +23,7 @@ from store.port import Applied, StoreFull
 
 ROUND_PARTS_MAX = 2_000  # a round of this size commits in 10-20 ms; larger ones only add latency
 FULL_RETRY_S = 1.0
+PATIENCE_S = 0.003
 
 
 class Apply(Protocol):
@@ -47,6 +52,7 @@ class Committer:
         self._apply = apply
         self._waiting: deque[Ticket] = deque()
         self._work = trio.Event()
+        self._pressing = trio.Event()  # somebody waits for what is in the queue
         self._closing = False
         self._rounds = 0
         self._parts = 0
@@ -59,11 +65,18 @@ class Committer:
         changes: Changes,
         on_durable: Callable[[Applied], None],
         on_refused: Callable[[], None] = lambda: None,
+        *,
+        patient: bool = False,
     ) -> Ticket:
-        """Queue changes for the next round. Never blocks; order of submission is order of callbacks."""
+        """Queue changes for the next round. Never blocks; order of submission is order of callbacks.
+
+        `patient` changes may wait up to `PATIENCE_S` for company.
+        """
         ticket = Ticket(changes, on_durable, on_refused, trio.Event())
         self._waiting.append(ticket)
         self._work.set()
+        if not patient:
+            self._pressing.set()
         return ticket
 
     async def commit(self, changes: Changes) -> Applied | None:
@@ -77,12 +90,16 @@ class Committer:
         """Let `run` end once nothing waits."""
         self._closing = True
         self._work.set()
+        self._pressing.set()
 
     async def run(self) -> None:
         while True:
             await self._work.wait()
             self._work = trio.Event()
             while self._waiting:
+                if not self._pressing.is_set():
+                    with trio.move_on_after(PATIENCE_S):
+                        await self._pressing.wait()
                 await self._round(self._take())
             if self._closing:
                 return
@@ -93,6 +110,8 @@ class Committer:
         while self._waiting and parts + len(self._waiting[0].changes.parts) <= ROUND_PARTS_MAX:
             tickets.append(self._waiting.popleft())
             parts += len(tickets[-1].changes.parts)
+        if not self._waiting and not self._closing:
+            self._pressing = trio.Event()
         return tickets
 
     async def _round(self, tickets: list[Ticket]) -> None:

@@ -155,7 +155,7 @@ class CarrierLink(Link):
                 core.deliver(events)
 
         core.evict(carrier)
-        return core.committer.submit(changes, durable)
+        return core.committer.submit(changes, durable, patient=True)
 
     def _acknowledge(self, requests: Sequence[Pdu]) -> None:
         session = self.session

@@ -273,7 +273,7 @@ class EsmeLink(Link):
         settle(self.account.outbox, pairs, tries, self.clock.now())
         self.account.delivered += len(pairs)
         self._measure(pairs)
-        self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None)
+        self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None, patient=True)
         self.account.pump()
 
     def _measure(self, pairs: Sequence[tuple[Event, int]]) -> None:
@@ -287,7 +287,7 @@ class EsmeLink(Link):
         tries = Tries(self.account.id, self.bind_name, self.clock.wall_ms())
         pairs: list[tuple[Event, int]] = [(event, NO_ANSWER) for event in tokens]  # type: ignore[misc]
         settle(self.account.outbox, pairs, tries, self.clock.now())
-        self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None)
+        self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None, patient=True)
         self.account.pump()
 
     def ended(self, tokens: Sequence[object]) -> None:
@@ -300,5 +300,5 @@ class EsmeLink(Link):
             for event in events:
                 tries.add(event, LINK_LOST, done=False)
             account.outbox.again(events, self.clock.now(), at_once=True)
-            self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None)
+            self.core.committer.submit(Changes(delivered=tries.rows()), lambda applied: None, patient=True)
             account.pump()

@@ -8,7 +8,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.committer import FULL_RETRY_S, ROUND_PARTS_MAX, Committer, merge
+from gateway.committer import FULL_RETRY_S, PATIENCE_S, ROUND_PARTS_MAX, Committer, merge
 from store.model import Changes, Outcome, Part, State, Usage
 from store.port import Applied, StoreFailed, StoreFull
 from tests.gateway.core_world import make_part
@@ -92,6 +92,35 @@ async def test_while_a_round_commits_the_next_one_collects(autojump_clock: trio.
         for number in (2, 3, 4):
             committer.submit(submitted(number), lambda applied: None)
     assert [len(changes.parts) for changes in store.rounds] == [1, 3]
+
+
+async def test_what_nobody_waits_for_goes_with_the_next_round_that_somebody_does(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    async with running(store) as committer:
+        for _ in range(2):  # it begins anew after a round
+            ticket = committer.submit(reported(9), lambda applied: None, patient=True)
+            await trio.sleep(PATIENCE_S / 2)
+            assert not ticket.settled.is_set()
+            await committer.commit(submitted(1))
+            assert ticket.settled.is_set()
+    assert [(len(changes.parts), len(changes.outcomes)) for changes in store.rounds] == [(1, 1)] * 2
+
+
+async def test_what_nobody_waits_for_waits_no_longer_than_its_patience(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    async with running(store) as committer:
+        began = trio.current_time()
+        first = committer.submit(reported(8), lambda applied: None, patient=True)
+        await trio.sleep(PATIENCE_S / 2)
+        second = committer.submit(reported(9), lambda applied: None, patient=True)
+        await first.settled.wait()
+        assert trio.current_time() - began == pytest.approx(PATIENCE_S)
+        assert second.settled.is_set()
+    assert len(store.rounds) == 1
 
 
 async def test_a_round_is_bounded_but_a_ticket_is_never_torn(autojump_clock: trio.testing.MockClock) -> None:
