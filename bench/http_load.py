@@ -118,24 +118,24 @@ class HttpLoad:
             if not ready:
                 raise TimeoutError(f"No answer for {options.patience_s:g} s, after {answered} requests.")
             for key, _ in ready:
-                connection: socket.socket = key.data
-                data = connection.recv(RECEIVE_OCTETS)
+                link: socket.socket = key.data
+                data = link.recv(RECEIVE_OCTETS)
                 if not data:
                     raise ConnectionError(f"The gateway closed a connection after {answered} requests.")
-                data = rests[connection] + data
+                data = rests[link] + data
                 whole = self._whole(data)
                 if not whole:
-                    rests[connection] = data
+                    rests[link] = data
                     continue
-                rests[connection] = data[whole:]
+                rests[link] = data[whole:]
                 now = time.monotonic()
-                self._latencies.append(now - sent_at[connection])
+                self._latencies.append(now - sent_at[link])
                 self._count(data[:whole])
                 answered += 1
                 self._marks.append((now, self._messages))
                 if self._made < options.requests:
-                    sent_at[connection] = now
-                    connection.sendall(self._next())
+                    sent_at[link] = now
+                    link.sendall(self._next())
         for connection in rests:
             connection.close()
         return self._report()
