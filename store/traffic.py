@@ -25,6 +25,7 @@ from store.reads_events import EventReads
 from store.reads_figures import FigureReads
 from store.reads_lookup import LookupReads
 from store.reads_open import OpenReads
+from store.reads_tasks import TaskReads
 from store.sqlite_errors import error_name, is_full
 from store.upkeep import MS_A_DAY, Upkeep
 from store.young_events import Removal, YoungEvents
@@ -39,7 +40,7 @@ class Share(NamedTuple):
     ids: dict[str, list[int]]
 
 
-class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, Upkeep):
+class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, TaskReads, Upkeep):
     """A `TrafficStore` in a data directory. The caller holds the directory's `DataLock`."""
 
     def __init__(

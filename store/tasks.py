@@ -1,0 +1,353 @@
+"""Tasks of the console: made, moved, listed. A move compares and sets, with its history and audit row beside it."""
+# ruff: noqa: S608 - names put into SQL are ours; every value is a parameter
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from store.document_checks import CONSOLE_PREFIX
+from store.listing import Cut, Order, Page, Where, fetch, order_of
+from store.refusals import Refused
+from store.scope import Within
+from store.task_states import MOVES, RESERVED
+
+if TYPE_CHECKING:
+    from store.config_db import Writing
+
+NAME_CHARACTERS_MAX = 64
+SMS_TYPE = "business"  # what the console sends as
+
+
+class Input(msgspec.Struct, frozen=True):
+    """Where a task's recipients come from; typed numbers and the file lie in the task's folder."""
+
+    typed: bool = False
+    file: str = ""  # its name as the browser gave it, "" for none
+    contacts: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+    resent: str = ""  # of the task that this one resends: "all", "failed", "unknown", "not-sent"
+    encoding: str = ""  # "" is as detected; so are the two below
+    sheet: str = ""
+    header: bool | None = None
+    column: int = -1
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """One task. Times are UTC ms, 0 for none; `start_at` 0 is at once."""
+
+    id: int
+    user: int
+    login: str
+    group: int
+    group_path: str
+    account: int
+    sms_type: str
+    name: str
+    state: str
+    outcome: str
+    created_at: int
+    start_at: int
+    end_at: int
+    started_at: int
+    finished_at: int
+    sender: str
+    text: str
+    masked: str
+    word_action: str
+    parts_each: int
+    stage: str
+    prepared_at: int
+    input: str
+    total: int
+    valid: int
+    counts: str
+    resend_of: int
+    delivered: int
+    failed: int
+    parts_sent: int
+
+    @property
+    def parts(self) -> int:
+        """Parts that the whole task takes."""
+        return self.valid * self.parts_each
+
+    @property
+    def source(self) -> Input:
+        return msgspec.json.decode(self.input, type=Input)
+
+    @property
+    def classes(self) -> list["Counted"]:
+        return msgspec.json.decode(self.counts, type=list[Counted])
+
+
+class Counted(msgspec.Struct, frozen=True, array_like=True):
+    """How many rows of one source are of one class, for one reason."""
+
+    source: str  # "typed", "file", "contacts", "resent"
+    kind: str  # filters.recipients.RowClass
+    reason: str
+    count: int
+
+
+COLUMNS = (
+    "t.id, u.id, u.login, g.id, g.path, t.account_id, t.sms_type, t.name, t.state, t.outcome, t.created_at,"
+    " t.start_at, t.end_at, t.started_at, t.finished_at, t.sender, t.text, t.masked, t.word_action, t.parts_each,"
+    " t.stage, t.prepared_at, t.input, t.total, t.valid, t.counts, ifnull(t.resend_of, 0), t.delivered, t.failed,"
+    " t.parts_sent"
+)
+TABLES = "task t JOIN user u ON u.id = t.user_id JOIN user_group g ON g.id = t.group_id"
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """What a form says of a task, and what screening said of its text."""
+
+    name: str
+    text: str
+    masked: str
+    parts_each: int
+    word_action: str = ""
+    sender: str = ""
+    start_at: int = 0
+    end_at: int = 0
+
+
+def console_account(transaction: "Writing", user: int) -> tuple[int, bool]:
+    """(id, whether it is new) of the account that the user's tasks send as: `console:LOGIN`."""
+    login = transaction.run("SELECT login FROM user WHERE id = ?", (user,)).fetchone()[0]
+    row = transaction.run(
+        "SELECT id FROM account WHERE system_id = ? AND state <> 'deleted'", (CONSOLE_PREFIX + login,)
+    ).fetchone()
+    if row:
+        return row[0], False
+    settings = msgspec.json.encode({"sms_type": SMS_TYPE, "priority": 0}).decode()
+    identifier = transaction.insert(
+        "INSERT INTO account (user_id, system_id, settings) VALUES (?, ?, ?)",
+        (user, CONSOLE_PREFIX + login, settings),
+    )
+    transaction.audit("account.create", f"account console:{login}")
+    return identifier, True
+
+
+def create_task(
+    transaction: "Writing", user: int, draft: Draft, source: Input, *, stage: str, resend_of: int = 0
+) -> int:
+    """A new task in preview; gives its id. Its account must be there (`console_account`)."""
+    login, group = transaction.run("SELECT login, group_id FROM user WHERE id = ?", (user,)).fetchone()
+    account = console_account(transaction, user)[0]
+    task = transaction.insert(
+        "INSERT INTO task (user_id, group_id, account_id, sms_type, name, created_at, start_at, end_at, sender,"
+        " text, masked, word_action, parts_each, stage, input, resend_of)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            user, group, account, SMS_TYPE, draft.name, transaction.at, draft.start_at, draft.end_at,
+            draft.sender, draft.text, draft.masked, draft.word_action, draft.parts_each, stage,
+            msgspec.json.encode(source).decode(), resend_of or None,
+        ),
+    )  # fmt: skip
+    _note(transaction, task, "create", "preview", "")
+    transaction.audit("task.create", f"task {task}", changes=False, name=draft.name, owner=login)
+    return task
+
+
+def edit_task(transaction: "Writing", task: int, draft: Draft, source: Input, *, stage: str) -> None:
+    """Other content for a task in preview."""
+    move_task(
+        transaction, task, "edit", name=draft.name, start_at=draft.start_at, end_at=draft.end_at,
+        sender=draft.sender, text=draft.text, masked=draft.masked, word_action=draft.word_action,
+        parts_each=draft.parts_each, stage=stage, input=msgspec.json.encode(source).decode(),
+    )  # fmt: skip
+
+
+def set_input(transaction: "Writing", task: int, source: Input, *, stage: str) -> None:
+    """How the file is to be read; the rows are to be prepared anew."""
+    move_task(transaction, task, "edit", input=msgspec.json.encode(source).decode(), stage=stage)
+
+
+def set_stage(transaction: "Writing", task: int, stage: str) -> bool:
+    """How far the preparation is; False when the task is in preview no more."""
+    return bool(
+        transaction.run(
+            "UPDATE task SET stage = ? WHERE id = ? AND state = 'preview'", (stage, task)
+        ).rowcount
+    )
+
+
+def set_prepared(
+    transaction: "Writing", task: int, total: int, valid: int, counts: Sequence[Counted]
+) -> bool:
+    """The rows are judged; False when the task is in preview no more."""
+    return bool(
+        transaction.run(
+            "UPDATE task SET stage = 'ready', prepared_at = ?, total = ?, valid = ?, counts = ?"
+            " WHERE id = ? AND state = 'preview'",
+            (transaction.at, total, valid, msgspec.json.encode(counts).decode(), task),
+        ).rowcount
+    )
+
+
+def move_task(transaction: "Writing", task: int, name: str, /, *, note: str = "", **values: Any) -> None:
+    """Move a task, if it stands where this move begins.
+
+    Args:
+      values: further columns to be set with it.
+    Raises Refused ("task-state") with the state in which it is, and whose move it was that led there.
+    """
+    move = MOVES[name]
+    if move.needs_note and not note.strip():
+        raise Refused("task-note", "Give a reason.")
+    changes: dict[str, Any] = {"state": move.after, "outcome": move.outcome, **values}
+    if move.after == "finished":
+        changes["finished_at"] = transaction.at
+    if name == "start":
+        changes["started_at"] = transaction.at
+    assignments = ", ".join(f"{column} = ?" for column in changes)
+    marks = ", ".join("?" * len(move.before))
+    done = transaction.run(
+        f"UPDATE task SET {assignments} WHERE id = ? AND state IN ({marks})",
+        (*changes.values(), task, *move.before),
+    ).rowcount
+    if not done:
+        row = transaction.run(
+            "SELECT t.state, e.actor, e.at FROM task t LEFT JOIN task_event e ON e.id ="
+            " (SELECT max(id) FROM task_event WHERE task_id = t.id) WHERE t.id = ?",
+            (task,),
+        ).fetchone()
+        state, actor, at = row or ("discarded", "", 0)
+        raise Refused(
+            "task-state", f"The task is {state} already, by {actor}.", state=state, actor=actor or "", at=at
+        )
+    _note(transaction, task, name, move.after, note)
+    transaction.audit(f"task.{name}", f"task {task}", changes=False, **({"note": note} if note else {}))
+
+
+def set_figures(transaction: "Writing", task: int, delivered: int, failed: int, parts_sent: int) -> None:
+    """What came of the messages so far."""
+    transaction.run(
+        "UPDATE task SET delivered = ?, failed = ?, parts_sent = ? WHERE id = ?",
+        (delivered, failed, parts_sent, task),
+    )
+
+
+def _note(transaction: "Writing", task: int, move: str, state: str, note: str) -> None:
+    transaction.insert(
+        "INSERT INTO task_event (task_id, at, actor, move, state, note) VALUES (?, ?, ?, ?, ?, ?)",
+        (task, transaction.at, transaction.actor, move, state, note),
+    )
+
+
+# -- reading ------------------------------------------------------------------------------------------
+
+
+class TaskFilter(msgspec.Struct, frozen=True):
+    """Which tasks. `owner` 0: of everybody in scope."""
+
+    owner: int = 0
+    search: str = ""
+    login: str = ""
+    group: str = ""
+    states: tuple[str, ...] = ()
+    outcome: str = ""
+    since: int = 0  # created at or after, UTC ms
+    before: int = 0
+
+
+ORDERS = {"newest": Order(("t.id",), descending=True)}
+
+
+def list_tasks(connection: sqlite3.Connection, within: Within, wanted: TaskFilter, cut: Cut) -> Page:
+    """A page of tasks in scope, as `TaskRow` columns, newest first."""
+    where = _where(within, wanted)
+    return fetch(connection, COLUMNS, TABLES, where, order_of(ORDERS, cut), cut, prefix=within.sql)
+
+
+def count_tasks(connection: sqlite3.Connection, within: Within, wanted: TaskFilter) -> int:
+    """How many tasks in scope."""
+    where = _where(within, wanted)
+    row = connection.execute(
+        f"{within.sql} SELECT count(*) FROM {TABLES} WHERE {where.sql}", where.parameters
+    ).fetchone()
+    return int(row[0])
+
+
+def _where(within: Within, wanted: TaskFilter) -> Where:
+    where = within.where()
+    where.add("t.group_id IN subtree")
+    if wanted.states:
+        where.add(f"t.state IN ({', '.join('?' * len(wanted.states))})", *wanted.states)
+    else:
+        where.add("t.state <> 'discarded'")
+    if wanted.owner:
+        where.add("t.user_id = ?", wanted.owner)
+    if wanted.outcome:
+        where.add("t.outcome = ?", wanted.outcome)
+    if wanted.since:
+        where.add("t.created_at >= ?", wanted.since)
+    if wanted.before:
+        where.add("t.created_at < ?", wanted.before)
+    where.add_search(wanted.search, "t.name")
+    where.add_search(wanted.login, "u.login", "u.name")
+    where.add_search(wanted.group, "g.path")
+    return where
+
+
+def read_task(connection: sqlite3.Connection, within: Within, task: int, *, owner: int = 0) -> TaskRow | None:
+    """One task in scope (and of one owner); None if there is none in sight."""
+    row = connection.execute(
+        f"{within.sql} SELECT {COLUMNS} FROM {TABLES} WHERE t.group_id IN subtree AND t.id = ?"
+        " AND t.state <> 'discarded' AND (? = 0 OR t.user_id = ?)",
+        (within.group, task, owner, owner),
+    ).fetchone()
+    return TaskRow(*row) if row else None
+
+
+def any_task(connection: sqlite3.Connection, task: int) -> TaskRow | None:
+    """A task by id, whoever asks: for the daemon."""
+    row = connection.execute(f"SELECT {COLUMNS} FROM {TABLES} WHERE t.id = ?", (task,)).fetchone()
+    return TaskRow(*row) if row else None
+
+
+def tasks_in(connection: sqlite3.Connection, states: Sequence[str]) -> list[TaskRow]:
+    """All tasks in these states, oldest first: for the daemon."""
+    marks = ", ".join("?" * len(states))
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM {TABLES} WHERE t.state IN ({marks}) ORDER BY t.id", tuple(states)
+    )
+    return [TaskRow(*row) for row in rows]
+
+
+def reserved_tasks(connection: sqlite3.Connection) -> list[TaskRow]:
+    """Tasks that hold quota."""
+    return tasks_in(connection, RESERVED)
+
+
+def task_events(connection: sqlite3.Connection, task: int) -> list[tuple[int, str, str, str, str]]:
+    """(at, actor, move, state, note) of everything that happened to a task, oldest first."""
+    return connection.execute(
+        "SELECT at, actor, move, state, note FROM task_event WHERE task_id = ? ORDER BY id", (task,)
+    ).fetchall()
+
+
+def resends_of(connection: sqlite3.Connection, task: int) -> list[int]:
+    """Tasks that resend this one."""
+    rows = connection.execute(
+        "SELECT id FROM task WHERE resend_of = ? AND state <> 'discarded' ORDER BY id", (task,)
+    )
+    return [row[0] for row in rows]
+
+
+def rejections(connection: sqlite3.Connection, user: int) -> Mapping[str, int]:
+    """How many tasks of a user were approved or rejected: what a reviewer may want to know."""
+    rows = connection.execute(
+        "SELECT e.move, count(*) FROM task_event e JOIN task t ON t.id = e.task_id"
+        " WHERE t.user_id = ? AND e.move IN ('approve', 'reject') GROUP BY 1",
+        (user,),
+    )
+    return dict(rows.fetchall())
+
+
+def stale_previews(connection: sqlite3.Connection, before_ms: int) -> list[int]:
+    """Tasks that nobody has confirmed since long."""
+    rows = connection.execute("SELECT id FROM task WHERE state = 'preview' AND created_at < ?", (before_ms,))
+    return [row[0] for row in rows]
