@@ -18,6 +18,7 @@ from gateway.ratelimit import Adaptive, Pacer
 from gateway.smpp.encode import LocalProtocolError
 from gateway.smpp.message_ids import HabitLearner
 from gateway.smpp.session import Session
+from gateway.withheld import Withheld
 from store.directory import Carrier
 from store.model import Part
 
@@ -66,11 +67,12 @@ class CarrierState:
         on_expired: Callable[[list[Part]], None],
         on_unsendable: Callable[[list[Part]], None],
         on_claim: Callable[["CarrierState", list[Part]], None],
+        withheld: Withheld | None = None,
     ) -> None:
         self.id = carrier.id
         self._clock = clock
         self._believed_ms = believed_ms or clock.wall_ms  # what validity is judged by (P11)
-        self.queue = OutboundQueue(carrier.id, queue_parts_max=queue_parts_max)
+        self.queue = OutboundQueue(carrier.id, queue_parts_max=queue_parts_max, withheld=withheld)
         self.correlation = Correlation(habits, live_max=correlation_entries_max)
         self.pacer = Pacer(carrier.rate)
         self.adaptive = Adaptive()

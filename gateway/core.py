@@ -34,6 +34,7 @@ from gateway.smpp.receipts import ReceiptFields, parse_receipt
 from gateway.split import SplitMessages
 from gateway.wall import WallWatch
 from store.directory import Directory
+from gateway.withheld import Withheld
 from store.ids import IdSource
 from store.model import Changes, Part, State
 from store.port import Applied, DiskState
@@ -82,6 +83,7 @@ class Core:
 
     # -- configuration ----------------------------------------------------------------------------
 
+        self.withheld = Withheld()  # batches that are paused
     def set_directory(self, directory: Directory) -> None:
         """Take new settings: accounts, carriers and routes change in place, links and queues survive."""
         now = self.clock.now()
@@ -123,6 +125,7 @@ class Core:
                 state.apply(carrier)
         for carrier_id in [c for c in self.carriers if c not in directory.carriers]:
             if not self.carriers[carrier_id].binds:
+                    withheld=self.withheld,
                 del self.carriers[carrier_id]
         self.router = Router(directory, self.carrier_up)
         self.inbound.owners = Owners(directory.numbers)

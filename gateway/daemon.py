@@ -39,6 +39,7 @@ from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
 from gateway.settings import Config
 from store.config_db import ConfigStore
+from store.api_db import paused_ranges
 from store.files import DataLock, StoreError
 from store.port import StoreFailed, StoreFull, StoreOptions
 from store.traffic import SqliteStore
@@ -258,7 +259,10 @@ async def open_daemon(
             )
             try:
                 ports = Ports(clock, network or RealNetwork(), seeded(None), ThreadedStore(store))
-                yield await recovered_daemon(config, data, ports, configuration)
+                daemon = await recovered_daemon(config, data, ports, configuration)
+                for batch, ranges in (await ports.off_loop(paused_ranges, data)).items():
+                    daemon.core.withheld.pause(batch, ranges)
+                yield daemon
                 came_to_rest = True
             finally:
                 # Whatever ended it else may have left submits on wires: the next start marks those (P3).

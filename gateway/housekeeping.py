@@ -15,6 +15,7 @@ from gateway.correlation import same_subscriber
 from gateway.delivery import INBOUND, RECEIPT, Event
 from gateway.operations import WAITING
 from gateway.outbound import Refill
+from gateway.pausing import Resuming
 from store.model import NO_ANSWER, Changes, Delivered, Part, PartFlag, State
 from store.port import Event as StoredEvent
 
@@ -45,6 +46,7 @@ class Housekeeping:
             nursery.start_soon(self._every, REFILL_PERIOD_S, self.refill)
             nursery.start_soon(self._every, SCHEDULE_PERIOD_S, self.fire_schedules)
             nursery.start_soon(self._every, SWEEP_PERIOD_S, self.sweep)
+            nursery.start_soon(Resuming(self._core, self.still_allowed).run)
             nursery.start_soon(self._every, 1.0, self.each_second)
             nursery.start_soon(self._every, 1.0, self.maintain_store)
             nursery.start_soon(self._every, SWEEP_PERIOD_S, self.seal_days)
@@ -281,6 +283,7 @@ class Housekeeping:
             waiting += carrier.queue.remove(lambda p, i=part.id: p.id == i) or [part]  # type: ignore[misc]
             core.withdrawn.add(part.id)
         if waiting:
+            core.withheld.forget((part.id,))
             core.end(waiting, State.EXPIRED, Reason.EXPIRED_IN_QUEUE)
 
     async def _sweep_events(self, now_ms: int) -> None:

@@ -138,17 +138,23 @@ class Operations:
         by_head: dict[int, list[Part]] = {}
         for part in parts:
             by_head.setdefault(part.id - part.part_no + 1, []).append(part)
-        taken: list[Part] = []
+        by_carrier: dict[int, list[list[Part]]] = {}
         for some in by_head.values():
-            carrier = core.carriers.get(some[0].carrier)
-            if carrier is None or any(part.state not in WAITING for part in some):
+            if all(part.state in WAITING for part in some):
+                by_carrier.setdefault(some[0].carrier, []).append(some)
+        taken: list[Part] = []
+        for carrier_id, messages in by_carrier.items():
+            carrier = core.carriers.get(carrier_id)
+            if carrier is None:
                 continue
-            if any(part.state == State.QUEUED and carrier.queue.where(part) == "gone" for part in some):
-                continue
-            ids = {part.id for part in some}
-            queued = {p.id: p for p in carrier.queue.remove(lambda p, ids=ids: p.id in ids)}  # type: ignore[misc]
+            queue = carrier.queue
+            gone = queue.gone([p for some in messages for p in some if p.state == State.QUEUED])
+            whole = [part for some in messages if gone.isdisjoint(p.id for p in some) for part in some]
+            ids = {part.id for part in whole}
+            queued = {part.id: part for part in queue.remove(lambda p, ids=ids: p.id in ids)}  # type: ignore[misc]
             core.withdrawn |= ids
-            taken += [queued.get(part.id, part) for part in some]
+            core.withheld.forget(ids)
+            taken += [queued.get(part.id, part) for part in whole]
         return taken
 
     # -- replace ----------------------------------------------------------------------------------

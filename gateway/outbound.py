@@ -7,13 +7,14 @@ nothing here knows sockets.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 
 import msgspec
 
 from gateway.smpp.udh import Concat, parse_udh
+from gateway.withheld import Withheld
 from store.model import Part, PartFlag
 
 LANES = (2, 1, 0)
@@ -56,8 +57,11 @@ class Refill(msgspec.Struct, frozen=True):
 class OutboundQueue:
     """All parts of one carrier that wait in memory."""
 
-    def __init__(self, carrier: int, *, queue_parts_max: int = QUEUE_PARTS_MAX) -> None:
+    def __init__(
+        self, carrier: int, *, queue_parts_max: int = QUEUE_PARTS_MAX, withheld: Withheld | None = None
+    ) -> None:
         self.carrier = carrier
+        self._withheld = withheld if withheld is not None else Withheld()  # what a pause keeps out
         self.parts_max = queue_parts_max
         self._queues: dict[tuple[int, int], _AccountQueue] = {}
         self._rings: dict[int, deque[_AccountQueue]] = {lane: deque() for lane in LANES}
@@ -73,6 +77,7 @@ class OutboundQueue:
 
     def offer(self, parts: Iterable[Part]) -> None:
         """New parts, already durable, in acceptance order. Over the bound they stay in the store."""
+        paused = self._withheld.paused or None  # asked of every part, and nearly always empty
         for part in parts:
             queue = self._queue(part.lane, part.account)
             full = queue.spilled or len(queue.parts) >= self.parts_max
@@ -83,11 +88,14 @@ class OutboundQueue:
                 if queue.refilling:
                     self._beside_a_reading(queue, part)
                 continue
+            if part.id > queue.high_id:
+                queue.high_id = part.id
+            if paused is not None and part.id in paused:
+                self._withheld.left_out((part.id,))
+                continue
             if not queue.parts:
                 self._rings[queue.lane].append(queue)
             queue.parts.append(part)
-            if part.id > queue.high_id:
-                queue.high_id = part.id
             self.length += 1
 
     def _beside_a_reading(self, queue: _AccountQueue, part: Part) -> None:
@@ -108,13 +116,43 @@ class OutboundQueue:
         """How many parts with older ids may be offered without outgrowing the bound."""
         return max(0, self.parts_max - self.length)
 
+    def room_of(self, lane: int, account: int) -> int:
+        """The same for one account's parts in a lane, however much of others waits."""
+        return max(0, self.parts_max - len(self._queue(lane, account).parts))
+
+    def withhold(self) -> None:
+        """A pause has begun: let go what belongs to it. It is not withdrawn: it stays QUEUED in the store."""
+        paused = self._withheld.paused
+        for queue in self._queues.values():
+            kept = deque(part for part in queue.parts if part.id not in paused)
+            if len(kept) == len(queue.parts):
+                continue
+            self._withheld.left_out(part.id for part in queue.parts if part.id in paused)
+            self.length -= len(queue.parts) - len(kept)
+            queue.parts = kept
+            if not kept:
+                self._rings[queue.lane].remove(queue)
+
+    def _not_paused(self, parts: Iterable[Part]) -> list[Part]:
+        """Of parts that come back those that may go on."""
+        paused = self._withheld.paused
+        if not paused:
+            return list(parts)
+        good = []
+        for part in parts:
+            if part.id in paused:
+                self._withheld.left_out((part.id,))
+            else:
+                good.append(part)
+        return good
+
     def put_back(self, parts: Iterable[Part]) -> None:
         """Parts that were taken and not sent, or refused for now: to the front, in the order of acceptance.
 
         Answers come in several passes and from several binds; whatever their order, parts leave in theirs.
         """
         back_of: dict[tuple[int, int], list[Part]] = {}
-        for part in parts:
+        for part in self._not_paused(parts):
             back_of.setdefault((part.lane, part.account), []).append(part)
         for (lane, account), back in back_of.items():
             queue = self._queue(lane, account)
@@ -151,22 +189,41 @@ class OutboundQueue:
         removed, queue.removed = queue.removed, set()
         if removed:
             parts = [part for part in parts if part.id not in removed]
-        if parts:
+        free = self._not_paused(parts)
+        if free:
             if not queue.parts:
                 self._rings[queue.lane].append(queue)
-            queue.parts.extend(parts)
-            self.length += len(parts)
+            queue.parts.extend(free)
+            self.length += len(free)
         late, queue.late = queue.late, []
         if late:
             fetched = {part.id for part in parts}
             self.offer(part for part in late if part.id not in fetched)
 
     def where(self, part: Part) -> str:
-        """Where a QUEUED part of this carrier is: "memory", "store", or "gone" (on a wire, or answered)."""
+        """Where a QUEUED part of this carrier is: "memory", "store", "withheld" by a pause, or "gone" (on a
+        wire, or answered)."""
+        if part.id in self._withheld.waiting:
+            return "withheld"
         queue = self._queue(part.lane, part.account)
         if any(waiting.id == part.id for waiting in chain(queue.parts, queue.late)):
             return "memory"
         return "store" if queue.spilled and part.id > queue.high_id else "gone"
+
+    def gone(self, parts: Sequence[Part]) -> set[int]:
+        """Ids of those of these QUEUED parts that are on a wire, or answered: `where` for many in one pass."""
+        wanted = {part.id for part in parts}
+        here: set[int] = set()
+        for key in {(part.lane, part.account) for part in parts}:
+            queue = self._queue(*key)
+            here.update(part.id for part in chain(queue.parts, queue.late) if part.id in wanted)
+        gone: set[int] = set()
+        for part in parts:
+            queue = self._queue(part.lane, part.account)
+            in_store = queue.spilled and part.id > queue.high_id
+            if not (part.id in here or in_store or part.id in self._withheld.waiting):
+                gone.add(part.id)
+        return gone
 
     def take(self, count: int) -> list[Part]:
         """Up to `count` parts in fair order; a message's parts are never left half-taken.

@@ -21,6 +21,7 @@ from store.port import StoreFailed
 
 FILE = "api.db"
 BUSY_TIMEOUT_MS = 5000
+RANGES_MAX = 1_000_000  # passes of one batch; a million messages are a thousand
 PURGE_ROWS = 20_000  # taken out by one `purge`: some 50 ms
 api_migrations = Migrations("api")
 
@@ -53,6 +54,12 @@ def create_tables(database: Database) -> None:
     """The tables of the first release."""
     for statement in _TABLES:
         database.execute(statement)
+
+
+@api_migrations()
+def create_pauses(database: Database) -> None:
+    """Batches that are paused. Apart from their rows, which are written again while a batch is received."""
+    database.execute("CREATE TABLE batch_pause (batch INTEGER PRIMARY KEY) STRICT")
 
 
 class KeyRow(msgspec.Struct, gc=False):
@@ -93,6 +100,7 @@ class ApiChanges(msgspec.Struct):
     references: list[tuple[int, str, int]] = []  # account, reference, message
     batches: list[BatchRow] = []  # put or replaced
     ranges: list[tuple[int, int, int]] = []  # batch, first part id, last part id
+    pauses: list[tuple[int, bool]] = []  # batch, whether it is paused from now on
 
     def add(self, other: "ApiChanges") -> None:
         """Take over another's rows."""
@@ -100,6 +108,7 @@ class ApiChanges(msgspec.Struct):
         self.references += other.references
         self.batches += other.batches
         self.ranges += other.ranges
+        self.pauses += other.pauses
 
 
 class ApiFull(StoreError):
@@ -173,6 +182,13 @@ class ApiStore:
                 map(msgspec.structs.astuple, changes.batches),
             )
             connection.executemany("INSERT OR REPLACE INTO batch_range VALUES (?, ?, ?)", changes.ranges)
+            for batch, paused in changes.pauses:
+                connection.execute(
+                    "INSERT OR IGNORE INTO batch_pause VALUES (?)"
+                    if paused
+                    else "DELETE FROM batch_pause WHERE batch = ?",
+                    (batch,),
+                )
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back(error)
@@ -203,6 +219,7 @@ class ApiStore:
                 "DELETE FROM batch_range WHERE batch IN (SELECT id FROM batch WHERE id < ?)",
                 (messages_before,),
             )
+            connection.execute("DELETE FROM batch_pause WHERE batch < ?", (messages_before,))
             connection.execute("DELETE FROM batch WHERE id < ?", (messages_before,))
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -263,6 +280,11 @@ class ApiStore:
                 (batch, after, limit),
             ).fetchall()
 
+    def paused(self) -> list[int]:
+        """Batches that are paused."""
+        with self._read() as connection:
+            return [row[0] for row in connection.execute("SELECT batch FROM batch_pause")]
+
     def batches(self, account: int, before: int, limit: int) -> list[BatchRow]:
         """Batches of an account, newest first."""
         with self._read() as connection:
@@ -271,6 +293,14 @@ class ApiStore:
                 (account, before, limit),
             ).fetchall()
         return [BatchRow(*row) for row in rows]
+
+
+def paused_ranges(data: Path) -> dict[int, list[tuple[int, int]]]:
+    """Paused batches of a data directory with their ranges of part ids, whether or not HTTP is served."""
+    if not (data / FILE).exists():
+        return {}
+    with ApiStore.open(data) as store:
+        return {batch: store.ranges(batch, 0, RANGES_MAX) for batch in store.paused()}
 
 
 def copy_api_db(data: Path, folder: Path) -> list[Path]:

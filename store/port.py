@@ -5,6 +5,7 @@ write, and see what is committed. Every list has a `limit` and goes on from a ke
 is long. Ids, rows and `Changes` are those of `store/model.py`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -277,6 +278,10 @@ class TrafficStore(Protocol):
 
     def recount_usage(self, day: int, user_of_account: Mapping[int, int]) -> dict[int, tuple[int, int]]:
         """The same from the part rows: open and never sent are reserved, sent are used."""
+    def message_states(self, ranges: Sequence[tuple[int, int]]) -> Counter[tuple[int, bool]]:
+        """Messages with parts in these ranges of ids: (state, a carrier had taken it; of FAILED) -> count."""
+        ...
+
         ...
 
     def check_day(self, day: int) -> list[str]:

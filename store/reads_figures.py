@@ -1,9 +1,12 @@
 """Figures: roll-ups and usage as kept, and recounted from the rows."""
 # ruff: noqa: S608 - names and numbers put into SQL are ours; every value is a parameter
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from store.day_files import name_of_day
+from store.day_schema import first_id_of
+from store.ids import id_day
 from store.model import State
 from store.part_rows import accepted_sql
 from store.port import Rollup
@@ -44,6 +47,24 @@ class FigureReads(DayReads):
                 " ORDER BY 1, 2, 3, 4, 5"
             ).fetchall()
         return [Rollup(*row) for row in rows]
+
+    def message_states(self, ranges: Sequence[tuple[int, int]]) -> Counter[tuple[int, bool]]:
+        """Messages whose parts lie in ranges of ids (both ends included): (state, whether a carrier had taken
+        the part that decides it, told of FAILED only) -> count.
+
+        A message is delivered when all of its parts are; else the first part that failed decides, or, while
+        none has, the one that is least far. 1.5 us a part.
+        """
+        counts: Counter[tuple[int, bool]] = Counter()
+        for first, last in ranges:
+            for day in range(id_day(first), id_day(last) + 1):
+                if day not in self._files.days:
+                    continue
+                low, high = max(first, first_id_of(day)), min(last, first_id_of(day + 1) - 1)
+                with self._reader(day) as connection:
+                    for state, taken, count in connection.execute(_message_states_sql(day), (low, high)):
+                        counts[state, bool(taken)] += count
+        return counts
 
     def usage(self, day: int) -> dict[int, tuple[int, int]]:
         """user -> (reserved, used) of the parts born on a day."""
@@ -86,3 +107,21 @@ class FigureReads(DayReads):
                     if counted.get(user) != kept.get(user)
                 ]
         return problems
+
+
+def _message_states_sql(day: int) -> str:
+    """(state, taken, count) of the messages whose parts have ids from ? to ?."""
+    accepted = accepted_sql(day)
+    # SQLite takes the other columns from the row that has the lowest `rank`: failed by time, open by state, last
+    # what was delivered.
+    return f"""
+        WITH s AS (
+          SELECT p.id - p.part_no + 1 AS head,
+            CASE WHEN o.state IS NOT NULL THEN o.state WHEN {accepted} THEN {int(State.SENT)} ELSE p.state END state,
+            CASE WHEN o.state = {int(State.FAILED)} THEN {accepted} ELSE 0 END taken, o.done_at
+          FROM part p LEFT JOIN outcome o ON o.part_id = p.id WHERE p.id BETWEEN ? AND ?),
+        m AS (
+          SELECT state, taken, min(CASE WHEN state = {int(State.DELIVERED)} THEN {1 << 61}
+            WHEN state < {int(State.DELIVERED)} THEN {1 << 60} + state ELSE done_at END) rank
+          FROM s GROUP BY head)
+        SELECT state, taken, count(*) FROM m GROUP BY 1, 2"""

@@ -40,7 +40,7 @@ WORLD = names(
 )
 WORLD |= names("threading time uuid")
 NETWORK = names("asyncio html http socket socketserver ssl")
-DAEMON = names("trio httptools trio_websocket structlog rich msgspec prometheus_client")
+DAEMON = names("trio httptools trio_websocket structlog rich msgspec prometheus_client pyroaring")
 
 WEB = names("litestar hypercorn jinja2 polib trio msgspec structlog")
 

@@ -12,24 +12,25 @@ from gateway.api.batches import Batches
 from gateway.api.invalid import Invalid, refuse
 from gateway.api.keys import Identity
 from gateway.api.ledger import Ledger
+from gateway.api.messages import queue_full
 from gateway.api.parameters import CURSOR, Parameters
 from gateway.api.queries import Found
-from gateway.api.shapes import BatchOut, Cancelled, MessagePage, Refusal
+from gateway.api.shapes import BatchOut, BatchStatus, Cancelled, MessagePage, Refusal
 from gateway.api.times import show_time
-from gateway.api.views import FAILURES, STATUSES, message_out
+from gateway.api.views import FAILURES, STATUSES, message_out, status_of
 from gateway.http.messages import Request, Response
 from gateway.http.problems import problem
 from gateway.operations import WAITING, message_outcome
-from store.api_db import INTERRUPTED, RECEIVING, BatchRow
+from gateway.pausing import pause
+from store.api_db import INTERRUPTED, RANGES_MAX, RECEIVING, ApiChanges, BatchRow
 from store.model import FINAL_STATES, Part
 from store.port import TrafficStore
 
 if TYPE_CHECKING:
     from gateway.core import Core
 
-READ_PARTS = 2_000  # of one reading in a worker thread: 20 ms
+READ_RANGES = 20  # passes counted in one reading in a worker thread: 30 ms
 CANCEL_PARTS = 5_000
-RANGES_MAX = 100_000  # passes of one batch; a million messages are a thousand
 SETTLED_KEPT = 50_000  # passes: 20 MB
 _encode = msgspec.json.Encoder().encode
 
@@ -56,14 +57,14 @@ class BatchQueries:
     async def batch(self, request: Request) -> Response:
         """A batch with how many of its messages are in which state."""
         row = await self._find(request)
-        if row is None:
-            return unknown_batch(request)
+        return unknown_batch(request) if row is None else await self._show(row)
+
+    async def _show(self, row: BatchRow) -> Response:
         async with self._counting:
             states, all_final = await self._count(row)
-        finished = all_final and row.stage != RECEIVING
         out = BatchOut(
             ids.show(ids.BATCH, row.id),
-            "finished" if finished else "receiving" if row.stage == RECEIVING else "processing",
+            self._status(row, all_final=all_final),
             row.total,
             row.accepted,
             row.rejected,
@@ -76,33 +77,62 @@ class BatchQueries:
         )
         return Response(200, _encode(out))
 
+    def _status(self, row: BatchRow, *, all_final: bool) -> BatchStatus:
+        if row.stage == RECEIVING:
+            return "receiving"
+        if all_final:
+            return "finished"
+        return "paused" if row.id in self._core.withheld.batches else "processing"
+
     async def _count(self, row: BatchRow) -> tuple[dict[str, int], bool]:
         """Messages by status, and whether all are final."""
         counts: Counter[str] = Counter()
         all_final = True
-        for first, last in await self._ledger.read(lambda store: store.ranges(row.id, 0, RANGES_MAX)):
-            settled = self._settled.get((row.id, first))
+        open_ones: list[tuple[int, int]] = []
+        for own in await self._ranges(row):
+            settled = self._settled.get((row.id, own[0]))
             if settled is None:
-                settled, final = await self._count_range(first, last)
+                open_ones.append(own)
+            else:
+                counts.update(settled)
+        for at in range(0, len(open_ones), READ_RANGES):
+            some = open_ones[at : at + READ_RANGES]
+            found = await self._core.ports.store.read(lambda s, some=some: count_ranges(s, some))  # type: ignore[misc]
+            for (first, _), (states, final) in zip(some, found, strict=True):
+                counts.update(states)
+                all_final = all_final and final
                 if final:
-                    self._settled[row.id, first] = settled
+                    self._settled[row.id, first] = states
                     while len(self._settled) > SETTLED_KEPT:
                         self._settled.popitem(last=False)
-                all_final = all_final and final
-            counts.update(settled)
         return dict(counts), all_final
 
-    async def _count_range(self, first: int, last: int) -> tuple[Counter[str], bool]:
-        counts: Counter[str] = Counter()
-        all_final = True
-        for low in range(first, last + 1, READ_PARTS):
-            high = min(low + READ_PARTS, last + 1)
-            some, final = await self._core.ports.store.read(
-                lambda s, low=low, high=high: _count_parts(s, low, high)  # type: ignore[misc]
-            )
-            counts.update(some)
-            all_final = all_final and final
-        return counts, all_final
+    async def _ranges(self, row: BatchRow) -> list[tuple[int, int]]:
+        return await self._ledger.read(lambda store: store.ranges(row.id, 0, RANGES_MAX))
+
+    async def pause(self, request: Request) -> Response:
+        """Give nothing more of a batch to a carrier, from now on and after a restart."""
+        row = await self._find(request)
+        if row is None:
+            return unknown_batch(request)
+        if not await self._ledger.submit(ApiChanges(pauses=[(row.id, True)])).stored():
+            return queue_full(request)
+        # Known as paused before its ranges are read: one that comes in between adds itself.
+        self._core.withheld.batches.add(row.id)
+        pause(self._core, row.id, await self._ranges(row))
+        return await self._show(row)
+
+    async def resume(self, request: Request) -> Response:
+        """Let a paused batch go on."""
+        row = await self._find(request)
+        if row is None:
+            return unknown_batch(request)
+        if row.id in self._core.withheld.batches:
+            if not await self._ledger.submit(ApiChanges(pauses=[(row.id, False)])).stored():
+                return queue_full(request)
+            self._core.withheld.batches.discard(row.id)
+            self._core.withheld.resume(row.id, await self._ranges(row))
+        return await self._show(row)
 
     async def messages(self, request: Request) -> Response:
         """The messages of a batch in the order in which they were taken."""
@@ -190,23 +220,14 @@ def _whole_messages(store: TrafficStore, low: int, high: int) -> list[Found]:
     return found
 
 
-def _count_parts(store: TrafficStore, low: int, high: int) -> tuple[Counter[str], bool]:
-    """Messages whose first part lies in [low, high), by status; whether all are final."""
-    counts: Counter[str] = Counter()
-    all_final = True
-    parts = store.parts(range(low, high))
-    by_head: dict[int, list[Part]] = {}
-    for part in parts:
-        if part.part_no == 1 and part.parts == 1:
-            counts[STATUSES[part.state]] += 1  # type: ignore[index]
-            all_final = all_final and part.state in FINAL_STATES
-        elif part.part_no == 1 or part.id - part.part_no + 1 in by_head:
-            by_head.setdefault(part.id - part.part_no + 1, []).append(part)
-    for head, some in by_head.items():
-        whole: Sequence[Part] = some
-        if len(some) < some[0].parts:
-            whole = store.parts(range(head, head + some[0].parts))
-        state = message_outcome(whole)[0]
-        counts[STATUSES[state]] += 1
-        all_final = all_final and state in FINAL_STATES
-    return counts, all_final
+def count_ranges(store: TrafficStore, ranges: Sequence[tuple[int, int]]) -> list[tuple[Counter[str], bool]]:
+    """For each pass of a batch its messages by status, and whether all are final."""
+    found = []
+    for own in ranges:
+        states: Counter[str] = Counter()
+        all_final = True
+        for (state, taken), count in store.message_states([own]).items():
+            states[status_of(state, taken=taken)] += count
+            all_final = all_final and state in FINAL_STATES
+        found.append((states, all_final))
+    return found

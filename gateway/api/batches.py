@@ -86,7 +86,10 @@ class Batch:
                     rows.add(self._claim.changes(row.id))
             if firsts:
                 last = firsts[-1]
-                rows.ranges.append((row.id, firsts[0].id, last.id + last.parts - 1))
+                own = (firsts[0].id, last.id + last.parts - 1)
+                rows.ranges.append((row.id, *own))
+                if row.id in self._core.withheld.batches:  # paused while it is still being received
+                    self._core.withheld.extend([own])
             rows.references += [
                 (row.account, item.detail["ref"], result)
                 for item, result in zip(items, results, strict=True)

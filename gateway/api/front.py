@@ -92,6 +92,8 @@ class HttpFront:
             Route("GET", "/v1/batches/{id}", groups.batch, read),
             Route("GET", "/v1/batches/{id}/messages", groups.messages, read),
             Route("POST", "/v1/batches/{id}/cancel", groups.cancel, send),
+            Route("POST", "/v1/batches/{id}/pause", groups.pause, send),
+            Route("POST", "/v1/batches/{id}/resume", groups.resume, send),
             Route("GET", "/v1/inbound", queries.inbound, inbound),
             Route("GET", "/v1/balance", queries.balance, read),
             Route("GET", "/v1/openapi.json", self._openapi),

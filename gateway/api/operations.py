@@ -104,7 +104,7 @@ OPERATIONS: dict[str, Operation] = {
             Parameter(
                 "status",
                 "Messages in this state now.",
-                {"type": "string", "enum": sorted(set(STATUSES.values()))},
+                {"type": "string", "enum": sorted({*STATUSES.values(), "failed"})},
             ),
             Parameter("since", "Messages accepted since then.", {"type": "string", "format": "date-time"}),
             LIMIT,
@@ -174,9 +174,26 @@ OPERATIONS: dict[str, Operation] = {
     "POST /v1/batches/{id}/cancel": Operation(
         "cancel_batch",
         "Cancel a batch",
-        "Cancels every message of which nothing has left yet.",
+        "Cancels every message of which nothing has left yet, paused or not.",
         "send",
         shapes.Cancelled,
+        problems=("not-found", "too-large", "queue-full"),
+    ),
+    "POST /v1/batches/{id}/pause": Operation(
+        "pause_batch",
+        "Pause a batch",
+        "Nothing more of it is given to a carrier, at once and across restarts, until it is resumed or cancelled;"
+        " what is at a carrier already goes its way. Validity and schedules run on while it is paused.",
+        "send",
+        shapes.BatchOut,
+        problems=("not-found", "too-large", "queue-full"),
+    ),
+    "POST /v1/batches/{id}/resume": Operation(
+        "resume_batch",
+        "Resume a batch",
+        "Lets a paused batch go on. A batch that is not paused stays as it is.",
+        "send",
+        shapes.BatchOut,
         problems=("not-found", "too-large", "queue-full"),
     ),
     "GET /v1/inbound": Operation(

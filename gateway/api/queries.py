@@ -87,6 +87,9 @@ class Queries:
             for parts, attempts in found
             if parts[0].account == account and parts[0].id >= since and _fits(parts, dest, states)
         ]
+        wanted_status = asked.text("status")
+        if wanted_status in ("failed", "undelivered"):  # one state, told apart by the attempts
+            data = [one for one in data if one.status == wanted_status]
         return Response(200, _encode(MessagePage(data, next_cursor(before) if more else None)))
 
     def _number(self, asked: Parameters) -> int:

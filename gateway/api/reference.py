@@ -127,7 +127,9 @@ def _bounds(schema: dict[str, Any]) -> str:
 def _statuses() -> Iterator[str]:
     yield "## Statuses"
     yield ""
-    yield "accepted: on disk. Then: " + ", ".join(dict.fromkeys(STATUSES.values())) + "."
+    yield "accepted: on disk. Then: " + ", ".join(dict.fromkeys((*STATUSES.values(), "failed"))) + "."
+    yield ""
+    yield "undelivered: a carrier had taken it and the network gave up. failed: no carrier ever took it."
     yield ""
 
 

@@ -65,6 +65,7 @@ Status = Literal[
     "undelivered",
     "rejected",
     "expired",
+    "failed",
     "cancelled",
     "unknown",
 ]
@@ -235,11 +236,14 @@ class BatchAccepted(msgspec.Struct):
     created_at: str
 
 
+BatchStatus = Literal["receiving", "processing", "paused", "finished"]
+
+
 class BatchOut(msgspec.Struct, omit_defaults=True):
     """A batch as it is now. `states` counts messages by status."""
 
     id: str
-    status: Literal["receiving", "processing", "finished"]
+    status: BatchStatus
     total: int
     accepted: int
     rejected_count: int

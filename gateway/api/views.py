@@ -31,7 +31,14 @@ _STATES: dict[str, frozenset[State]] = {}
 for _state, _status in STATUSES.items():
     _STATES[_status] = _STATES.get(_status, frozenset()) | {_state}
 _STATES["accepted"] = _STATES["queued"]
+_STATES["failed"] = frozenset({State.FAILED})
 FAILURES = frozenset({State.FAILED, State.EXPIRED, State.REJECTED, State.CANCELLED, State.UNKNOWN})
+
+
+def status_of(state: int, *, taken: bool) -> Status:
+    """How a state is shown. What failed without any carrier having taken it did so here, or at the carrier's
+    door: `failed`; else the network gave up on it: `undelivered`."""
+    return "failed" if state == State.FAILED and not taken else STATUSES[State(state)]
 
 
 def states_of(status: str) -> frozenset[State]:
@@ -71,8 +78,10 @@ def message_out(parts: Sequence[Part], attempts: Sequence[Attempt] = ()) -> Mess
         metadata=detail.get("meta", {}),
     )
     if state in FAILURES:
-        failed = next(part for part in parts if part.state == state)
-        out.error = error_of(state, error, accepted(failed, attempts))
+        failed = next(part for part in parts if part.state == state and part.error == error)
+        taken = accepted(failed, attempts)
+        out.status = status_of(state, taken=taken)
+        out.error = error_of(state, error, taken)
     if len(parts) > 1:
         out.part_states = [part_out(part, attempts) for part in parts]
     return out
@@ -81,9 +90,14 @@ def message_out(parts: Sequence[Part], attempts: Sequence[Attempt] = ()) -> Mess
 def part_out(part: Part, attempts: Sequence[Attempt]) -> PartOut:
     state = State(part.state)
     final = state in FINAL_STATES
-    error = error_of(state, part.error, accepted(part, attempts)) if state in FAILURES else None
+    taken = accepted(part, attempts)
+    error = error_of(state, part.error, taken) if state in FAILURES else None
     return PartOut(
-        part.part_no, STATUSES[state], final, show_time(part.done_at if final else part.accepted_at), error
+        part.part_no,
+        status_of(state, taken=taken),
+        final,
+        show_time(part.done_at if final else part.accepted_at),
+        error,
     )
 
 

@@ -132,10 +132,10 @@ async def test_what_a_carrier_refuses_is_told_with_its_status(tmp_path: Path) ->
     async with delivering(tmp_path, Behaviour(errors={"0B": 1.0})) as (world, _):
         api = await world.connect()
         accepted = await api.send()
-        message = await api.until(f"/v1/messages/{accepted['id']}", status="undelivered")
+        message = await api.until(f"/v1/messages/{accepted['id']}", status="failed")
         assert message["error"]["code"] == "refused-by-carrier"
         assert message["error"]["smpp_status"] == "ESME_RINVDSTADR"
-        assert (await api.get("/v1/messages?status=undelivered"))["data"][0]["error"] == message["error"]
+        assert (await api.get("/v1/messages?status=failed"))["data"][0]["error"] == message["error"]
 
 
 async def test_a_scheduled_message_waits_and_can_be_cancelled_once(tmp_path: Path) -> None:

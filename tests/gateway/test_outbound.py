@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.outbound import LANE_WEIGHTS, LANES, MESSAGE_PARTS_MAX, TURN_PARTS, OutboundQueue, Refill
 from gateway.smpp.segments import build_concat_udh
+from gateway.withheld import Withheld
 from store.model import Part, PartFlag
 from tests.gateway.core_world import make_body, make_part
 
@@ -337,7 +338,8 @@ class QueueAndStore(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = OutboundQueue(1, queue_parts_max=6)
+        self.withheld = Withheld()
+        self.queue = OutboundQueue(1, queue_parts_max=6, withheld=self.withheld)
         self.queued: dict[int, Part] = {}  # QUEUED in the store: in memory, on a wire, or nowhere else
         self.scheduled: dict[int, Part] = {}
         self.flying: dict[int, Part] = {}
@@ -382,6 +384,7 @@ class QueueAndStore(RuleBasedStateMachine):
         for part in self.queue.take(count):
             assert part.id in self.queued, "sent after its end"
             assert part.id not in self.flying, "sent twice"
+            assert part.id not in self.withheld.paused, "sent while paused"
             self.flying[part.id] = part
 
     @precondition(lambda self: self.flying)
@@ -428,12 +431,39 @@ class QueueAndStore(RuleBasedStateMachine):
         part = self.queued[part_id]
         where = self.queue.where(part)
         assert (where == "gone") == (part_id in self.flying)
+        assert self.queue.gone([part]) == ({part_id} if where == "gone" else set())
         if where == "gone":
             return
         removed = self.queue.remove(lambda p: p.id == part_id)
         assert ids(removed) == ([part_id] if where == "memory" else [])
+        self.withheld.forget([part_id])
         del self.queued[part_id]
         self.withdrawn.add(part_id)
+
+    @rule(first=st.integers(1, 40), many=st.integers(1, 10))
+    def pause(self, first: int, many: int) -> None:
+        self.withheld.pause(1, [(first, first + many)])
+        self.queue.withhold()
+
+    @rule()
+    def resume(self) -> None:
+        self.withheld.paused.clear()
+
+    @rule(limit=st.integers(1, 5))
+    def go_on(self, limit: int) -> None:
+        for part_id in self.withheld.ready(0, limit):
+            self.withheld.forget([part_id])
+            self.queue.offer([self.copy_of(part_id)])
+
+    @invariant()
+    def nothing_that_is_paused_waits_in_memory(self) -> None:
+        for part_id in self.withheld.paused:
+            part = self.queued.get(part_id)
+            assert part is None or self.queue.where(part) != "memory" or part in self.late()
+
+    def late(self) -> list[Part]:
+        """What waits beside a reading, which will bring it or let it go."""
+        return [part for queue in self.queue._queues.values() for part in queue.late]
 
     @invariant()
     def the_length_is_right(self) -> None:
@@ -441,10 +471,12 @@ class QueueAndStore(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         # In the end everything that is QUEUED leaves, once.
+        self.resume()
         turns = 0
         while self.queued and (turns := turns + 1) < 200:
             while self.readings:
                 self.end_reading()
+            self.go_on(50)
             for part in self.queue.take(50):
                 self.flying[part.id] = part
             self.answer_all()
