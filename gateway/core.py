@@ -17,6 +17,7 @@ from gateway.committer import Committer
 from gateway.correlation import digits_of
 from gateway.customer_pdus import customer_body
 from gateway.delivery import Event
+from gateway.events.log import EventLog
 from gateway.inbound import InboundMessages, Owners
 from gateway.intake import Intake, Rules
 from gateway.latency import Latencies
@@ -33,14 +34,15 @@ from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm
 from gateway.smpp.receipts import ReceiptFields, parse_receipt
 from gateway.split import SplitMessages
 from gateway.wall import WallWatch
-from store.directory import Directory
 from gateway.withheld import Withheld
 from store.ids import IdSource
-from store.model import Changes, Part, State
+from store.model import Changes, EventFor, Part, State
 from store.port import Applied, DiskState
 
 log = structlog.get_logger("core")
 
+
+FOR_BINDS = EventFor.BINDS
 
 class Core:
     def __init__(self, ports: Ports, config: Config, *, last_id: int = 0) -> None:
@@ -60,6 +62,7 @@ class Core:
         self.splits = SplitMessages(self._receipts_each)
         self.outcomes = Outcomes(self.clock, self.ids, self.quota, self._user_of, self.splits)
         self.screens = Screens()
+        self.event_log = EventLog(self, through=last_id)
         self.router = Router(self.directory, self.carrier_up)
         self.intake = Intake(
             self.ids,
@@ -105,6 +108,7 @@ class Core:
         for account_id in [a for a in self.accounts if a not in directory.accounts]:
             del self.accounts[account_id]
         self.accounts_by_system_id = {a.account.system_id: a for a in self.accounts.values()}
+        self.outcomes.readers = readers_of(directory)
         for carrier in directory.carriers.values():
             state = self.carriers.get(carrier.id)
             if state is None:
@@ -352,9 +356,31 @@ class Core:
         accounts = self.accounts
         touched: set[int] = set()
         for event in events:
+        logged: dict[int, int] = {}
             account = accounts.get(event.account)
+            if event.readers != FOR_BINDS:
+                logged[event.account] = event.id
+                if not event.readers & FOR_BINDS:
+                    continue
             if account is not None:
                 account.outbox.offer(event)
                 touched.add(event.account)
         for account_id in touched:
+        if logged:
+            self.event_log.advance(logged)
             accounts[account_id].pump()
+
+
+def readers_of(directory: Directory) -> dict[int, int]:
+    """account -> who hears of its messages (EventFor bits), for accounts that others than binds listen to.
+
+    Without a password nobody can bind: nothing waits for a bind that will never come.
+    """
+    keyed = {key.account for key in directory.api_keys.values()}
+    readers: dict[int, int] = {}
+    for account in directory.accounts.values():
+        if not account.password_hash:
+            readers[account.id] = EventFor.CURSORS
+        elif account.id in keyed:
+            readers[account.id] = EventFor.BINDS | EventFor.CURSORS
+    return readers

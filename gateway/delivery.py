@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.smpp.constants import MessageState
 from store.ids import SECOND_BITS
-from store.model import NO_ANSWER, Delivered, Part, State
+from store.model import NO_ANSWER, Delivered, EventFor, Part, State
 
 EVENTS_IN_MEMORY_MAX = 20_000  # per account: a second of the floor rate, 10 MB with their parts
 RETRY_S = (1.0, 900.0)  # first and longest pause between two tries (P4); `[receipts]` sets others
@@ -39,6 +39,7 @@ class Event(msgspec.Struct, gc=False):
     error: int
     done_at: int
     body: bytes  # INBOUND: deliver_sm body, unchanged; RECEIPT: b""
+    readers: int = EventFor.BINDS  # EventFor bits, as stored
     tries: int = 0
 
     @property

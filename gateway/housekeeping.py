@@ -258,9 +258,10 @@ class Housekeeping:
             await self._sweep_events(now_ms)
             await self._sweep_parked(now_ms)
         changes = Changes()
-        core.inbound.give_up(now, changes)
+        events = core.inbound.give_up(now, changes)
         if changes.inbound:
             await core.committer.commit(changes)
+            core.deliver(events)
         # Two generations: a reading that began before the sweep may still bring what was withdrawn then.
         core.withdrawn_before, core.withdrawn = core.withdrawn, set()
         core.replaced_before, core.replaced = core.replaced, set()
@@ -282,8 +283,8 @@ class Housekeeping:
                 continue
             waiting += carrier.queue.remove(lambda p, i=part.id: p.id == i) or [part]  # type: ignore[misc]
             core.withdrawn.add(part.id)
-        if waiting:
             core.withheld.forget((part.id,))
+        if waiting:
             core.end(waiting, State.EXPIRED, Reason.EXPIRED_IN_QUEUE)
 
     async def _sweep_events(self, now_ms: int) -> None:
@@ -343,6 +344,9 @@ def event_of(row: StoredEvent) -> Event:
     if row.receipt is not None:
         told = row.receipt
         done_at = told.received_at
-        return Event(row.id, RECEIPT, row.account, row.part, told.message_state, told.error, done_at, b"")
+        return Event(
+            row.id, RECEIPT, row.account, row.part, told.message_state, told.error, done_at, b"", told.event
+        )
     assert row.inbound is not None
-    return Event(row.id, INBOUND, row.account, None, 0, 0, row.inbound.received_at, row.inbound.body)
+    mo = row.inbound
+    return Event(row.id, INBOUND, row.account, None, 0, 0, mo.received_at, mo.body, mo.event)

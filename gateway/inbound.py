@@ -21,7 +21,7 @@ from gateway.smpp.pdu import DeliverSm
 from gateway.smpp.text import decode_text
 from gateway.smpp.udh import Segment, segment_of
 from store.directory import Number
-from store.model import Changes, Inbound, Part
+from store.model import Changes, EventFor, Inbound, Part
 
 if TYPE_CHECKING:
     from gateway.carriers import CarrierState
@@ -101,6 +101,7 @@ class InboundMessages:
             if account not in core.accounts:
                 account = 0
                 self.unowned += 1
+            readers = core.outcomes.readers.get(account, EventFor.BINDS) if account else 0
             segment = segment_of(pdu)
             text = text_of(segment, pdu.data_coding, carrier.carrier.alphabet)
             concat = segment.concat
@@ -117,7 +118,7 @@ class InboundMessages:
                 concat.seq if concat else 1,
                 concat.total if concat else 1,
                 answers,
-                1 if account else 0,
+                readers & EventFor.BINDS if concat else readers,
                 pdu.raw,
                 text,
             )
@@ -128,9 +129,11 @@ class InboundMessages:
                 )
                 # Only the segment that completes a message carries its text: readers see each message once.
                 row.text = joined(whole) if whole else ""
+                if whole:
+                    row.event = readers
             changes.inbound.append(row)
-            if account:
-                events.append(Event(row.id, INBOUND, account, None, 0, 0, now_ms, row.body))
+            if row.event:
+                events.append(Event(row.id, INBOUND, account, None, 0, 0, now_ms, row.body, row.event))
         return events
 
     async def _answers(self, pdu: DeliverSm) -> int:
@@ -161,33 +164,41 @@ class InboundMessages:
             held = _Held(row, segment.text, text)
             self._joiner.add(row.source, row.dest, segment.concat, segment.text, held, came_at)
 
-    def give_up(self, now: float, changes: Changes) -> None:
-        """Messages whose missing segments will not come: stored for readers with a mark in their place."""
+    def give_up(self, now: float, changes: Changes) -> list[Event]:
+        """Messages whose missing segments will not come: stored for readers with a mark in their place.
+
+        Binds had the segments as they came.
+        """
+        events: list[Event] = []
         for group in self._joiner.expire(now):
             parts = group.parts
             total = group.key[3]
             first = next(iter(parts.values())).row
             text = "".join(parts[n].text if n in parts else MISSING for n in range(1, total + 1))
-            changes.inbound.append(
-                Inbound(
-                    self._core.ids.mint(),
-                    first.account,
-                    first.carrier,
-                    self._core.clock.wall_ms(),
-                    first.source,
-                    first.dest,
-                    first.data_coding,
-                    first.esm_class,
-                    first.reference,
-                    0,
-                    total,
-                    first.answers,
-                    0,
-                    b"",
-                    text,
-                )
+            readers = self._core.outcomes.readers.get(first.account, 0) & EventFor.CURSORS
+            now_ms = self._core.clock.wall_ms()
+            row = Inbound(
+                self._core.ids.mint(),
+                first.account,
+                first.carrier,
+                now_ms,
+                first.source,
+                first.dest,
+                first.data_coding,
+                first.esm_class,
+                first.reference,
+                0,
+                total,
+                first.answers,
+                readers,
+                b"",
+                text,
             )
+            changes.inbound.append(row)
+            if readers:
+                events.append(Event(row.id, INBOUND, first.account, None, 0, 0, now_ms, b"", readers))
             log.warning("an inbound message stays incomplete", missing=group.missing, parts=total)
+        return events
 
 
 def text_of(segment: Segment, data_coding: int, alphabet: str) -> str:

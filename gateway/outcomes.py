@@ -24,6 +24,7 @@ from store.model import (
     NO_ERROR,
     Attempt,
     Changes,
+    EventFor,
     Outcome,
     ParkedReceipt,
     Part,
@@ -58,6 +59,7 @@ MESSAGE_STATE_OF_STATE = {
 
 _SPLIT = PartFlag.SPLIT_BY_US
 _SENT, _FINAL_FROM = int(State.SENT), int(State.DELIVERED)
+FOR_BINDS = EventFor.BINDS
 
 ATTEMPTS_MAX = 1_000  # numbered; further ones of a part that is refused for days share the last number
 UNSETTLED_MAX = 10_000  # parts that ended in doubt and may still prove to have been sent
@@ -78,6 +80,7 @@ class Outcomes:
         self._quota = quota
         self._user_of = user_of
         self._splits = splits
+        self.readers: dict[int, int] = {}  # account -> EventFor bits, where others than binds hear of it
         self.parked: dict[tuple[int, str], list[tuple[ParkedReceipt, ReceiptFields]]] = {}
         self._unsettled: dict[int, None] = {}
         self.duplicate_receipts = 0
@@ -242,6 +245,7 @@ class Outcomes:
         receipt_id = self._ids.mint(len(reports)) - 1
         add_receipt, add_outcome = changes.receipts.append, changes.outcomes.append
         carrier_id = carrier.id
+        readers = self.readers
         events: list[Event] = []
         for pdu, fields in zip(reports, read, strict=True):
             receipt_id += 1
@@ -266,7 +270,9 @@ class Outcomes:
                 part.state = state
                 part_id, account = part.id, part.account
                 wanted = part.registered_delivery
-                event = 1 if wanted == 1 or wants(wanted, message_state) else 0
+                event = 0
+                if wanted == 1 or wants(wanted, message_state):
+                    event = readers.get(account, FOR_BINDS)
                 add_outcome(Outcome(part_id, account, state, now_ms, error))
                 add_receipt(
                     Receipt(
@@ -276,7 +282,7 @@ class Outcomes:
                 )  # fmt: skip
                 if event:
                     events.append(
-                        Event(receipt_id, RECEIPT, account, part, message_state, error, now_ms, b"")
+                        Event(receipt_id, RECEIPT, account, part, message_state, error, now_ms, b"", event)
                     )
                 continue
             events += self._unusual_receipt(carrier, bind, pdu, fields, dest, receipt_id, now_ms, changes)
@@ -337,15 +343,16 @@ class Outcomes:
             part.state = state
             changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
             told = self._told(part, message_state, error)
+        readers = self.readers.get(part.account, FOR_BINDS) if told else 0
         changes.receipts.append(
             Receipt(
-                receipt_id, part.id, part.account, carrier.id, bind, now_ms, message_state, error,
-                1 if told else 0, raw,
+                receipt_id, part.id, part.account, carrier.id, bind, now_ms, message_state, error, readers,
+                raw,
             )
         )  # fmt: skip
         if told is None:
             return []
-        return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"")]
+        return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"", readers)]
 
     def _told(self, part: Part, message_state: int, error: int) -> tuple[int, int] | None:
         """What the customer is told of a part that is final: (state, error), or None for nothing now."""
@@ -471,10 +478,13 @@ class Outcomes:
         if told is None:
             return []
         receipt_id = self._ids.mint()
+        readers = self.readers.get(part.account, FOR_BINDS)
         changes.receipts.append(
-            Receipt(receipt_id, part.id, part.account, part.carrier, 0, now_ms, message_state, error, 1, b"")
+            Receipt(
+                receipt_id, part.id, part.account, part.carrier, 0, now_ms, message_state, error, readers, b""
+            )
         )
-        return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"")]
+        return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"", readers)]
 
 
 def wants(registered_delivery: int, message_state: int) -> bool:

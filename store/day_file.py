@@ -69,6 +69,7 @@ class DayFile:
         self.event_mark: int = marks[day_schema.EVENT_THROUGH]
         self.delivered_mark: int = marks[day_schema.DELIVERED_THROUGH]
         self.sealed_at: int = marks[day_schema.SEALED]
+        self.logged_through: int = marks[day_schema.LOGGED_THROUGH]
 
     def number(self, sql: str) -> int:
         """The one value that a query gives."""

@@ -39,6 +39,7 @@ class DayFiles:
         self.sealed: set[int] = set()  # every part final, and marked so in the file
         self.searchable: set[int] = set()  # past days whose search file is whole
         self.old_events: dict[int, Counter[int]] = {}  # day -> account -> events in open_event
+        self.logged_through: dict[int, int] = {}  # day -> the highest event id in its event_log, when closed
         self.quarantined: list[str] = []
         self.clean = True
 
@@ -82,6 +83,7 @@ class DayFiles:
             return
         self.days = sorted({*self.days, day})
         self.old_events[day] = file.old_events
+        self.logged_through[day] = file.logged_through
         if file.sealed_at:
             self.sealed.add(day)
             file.close()
@@ -139,6 +141,16 @@ class DayFiles:
         self.days = sorted({*self.days, day})
         return file
 
+    def days_logged_after(self, event: int) -> list[int]:
+        """Days whose files have events for readers with a cursor behind an id, ascending."""
+        found = []
+        for day in self.days:
+            file = self.open.get(day)
+            through = file.logged_through if file is not None else self.logged_through.get(day, 0)
+            if through > event:
+                found.append(day)
+        return found
+
     def close_quiet_ones(self) -> None:
         """Let go of the oldest days that nothing young is in, between rounds, down to `FILES_OPEN_MAX`."""
         for day in sorted(self.open):
@@ -149,7 +161,9 @@ class DayFiles:
 
     def close(self, day: int) -> None:
         """Let go of a day as writer."""
-        file = self.open.pop(day)
+        file = self.open[day]
+        self.logged_through[day] = file.logged_through
+        del self.open[day]
         file.checkpoint()
         file.close()
 
@@ -163,6 +177,7 @@ class DayFiles:
         self.sealed.discard(day)
         self.searchable.discard(day)
         self.old_events.pop(day, None)
+        self.logged_through.pop(day, None)
         for name in (path, search_path(path)):
             self.pool.renew(name)
             for suffix in SUFFIXES:

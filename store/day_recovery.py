@@ -64,8 +64,8 @@ def _events_behind_mark(file: DayFile) -> Mapping[int, int]:
     """event id -> account, delivered or not."""
     return dict(
         file.connection.execute(
-            "SELECT id, account FROM receipt WHERE id > ?1 AND event = 1"
-            " UNION ALL SELECT id, account FROM inbound WHERE id > ?1 AND event = 1",
+            "SELECT id, account FROM receipt WHERE id > ?1 AND event & 1"
+            " UNION ALL SELECT id, account FROM inbound WHERE id > ?1 AND event & 1",
             (file.event_mark,),
         )
     )

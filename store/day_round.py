@@ -13,9 +13,20 @@ from typing import Any
 from store import day_sql
 from store.day_file import DayFile, minute_of
 from store.day_moves import write_moves, write_replaced
-from store.day_schema import ATTEMPTS_A_PART_MAX
+from store.day_schema import ATTEMPTS_A_PART_MAX, LOGGED_THROUGH
 from store.ids import id_day
-from store.model import Attempt, Changes, Delivered, Inbound, Outcome, Part, Receipt, State
+from store.model import (
+    Attempt,
+    Changes,
+    Delivered,
+    EventFor,
+    Inbound,
+    Notice,
+    Outcome,
+    Part,
+    Receipt,
+    State,
+)
 from store.part_rows import attempt_keys
 from store.young import YOUNG_STATES, PartKey
 
@@ -41,6 +52,7 @@ ID_OF: dict[str, Callable[[Any], int]] = {
     "moved": itemgetter(0),
     "flagged": itemgetter(0),
     "replaced": id_of,
+    "notices": id_of,
 }
 
 
@@ -76,6 +88,7 @@ class Round:
         self.ended: list[int] = []
         self.events: dict[int, list[int]] = {}  # account -> young event ids
         self.old_events: Counter[int] = Counter()  # account -> events indexed at once
+        self.logged: dict[int, list[int]] = {}  # account -> event ids for readers with a cursor
         self.taken_events: list[tuple[int, int]] = []  # indexed events that were delivered
         self.refused_outcomes: list[Outcome] = []
         self.refused_parts: list[int] = []
@@ -103,6 +116,10 @@ class Round:
             day_sql.DELETE_PARKED.run(connection, [(parked,) for parked in changes.unparked])
         if changes.inbound:
             self._inbound(changes.inbound)
+        if changes.notices:
+            self._notices(changes.notices)
+        if self.logged:
+            self._log()
         if changes.delivered:
             self._delivered(changes.delivered)
         if changes.usage:
@@ -303,7 +320,7 @@ class Round:
         mark = self.file.event_mark
         old: list[tuple[int, int]] = []
         for row in rows:
-            if not row.event:
+            if row.event != EventFor.BINDS and not self._for_binds(row):
                 continue
             if row.id <= mark:
                 old.append((row.account, row.id))
@@ -315,6 +332,26 @@ class Round:
         if old:
             day_sql.INSERT_OPEN_EVENTS.run(self.file.connection, sorted(old))
             self.old_events.update(account for account, _ in old)
+
+    def _for_binds(self, row: Receipt | Inbound) -> bool:
+        """Notes what is for readers with a cursor; whether it is for binds as well."""
+        if row.event & EventFor.CURSORS:
+            self.logged.setdefault(row.account, []).append(row.id)
+        return bool(row.event & EventFor.BINDS)
+
+    def _notices(self, notices: Sequence[Notice]) -> None:
+        day_sql.INSERT_NOTICES.run_structs(self.file.connection, sorted(notices, key=id_of))
+        for notice in notices:
+            self.logged.setdefault(notice.account, []).append(notice.id)
+
+    def _log(self) -> None:
+        """One row an account: its events of this round, in order."""
+        rows = []
+        for account, ids in sorted(self.logged.items()):
+            ids.sort()
+            rows.append((account, ids[0], ids[-1], array("q", ids).tobytes()))
+        day_sql.INSERT_EVENT_LOG.run(self.file.connection, rows)
+        self.file.set_mark(LOGGED_THROUGH, max(self.file.logged_through, *(row[2] for row in rows)))
 
     def _inbound(self, inbound: Sequence[Inbound]) -> None:
         day_sql.INSERT_INBOUND.run_structs(self.file.connection, sorted(inbound, key=id_of))
@@ -339,6 +376,9 @@ class Round:
         changes = self.changes
         if self.events or changes.delivered:
             file.events_dirty = True
+        if self.logged:
+            newest = max(ids[-1] for ids in self.logged.values())
+            file.logged_through = max(file.logged_through, newest)
         file.old_events.update(self.old_events)
         file.old_events.subtract(account for account, _ in self.taken_events)
         file.delivered_seq += len(changes.delivered)

@@ -5,6 +5,7 @@
     receipt    one row a delivery receipt, key = its own id: append
     outcome    one row a final state, key = the part: nearly in order; its primary key is promise P5
     delivered  one row a batch of events handed to a customer: append
+  event_log  one row a round and account that has readers with a cursor: the ids of its events, packed
 
 No row above is touched again on the ordinary way of a message, and none has a second index. `open_part` and
 `open_event` index what stayed open for longer than half a minute (`mark` says up to which id); the younger
@@ -73,6 +74,7 @@ PART_THROUGH = "part_through"  # parts up to this id are final or in open_part
 EVENT_THROUGH = "event_through"  # events up to this id are delivered or in open_event
 DELIVERED_THROUGH = "delivered_through"  # rows of `delivered` up to this seq speak of such events only
 SEALED = "sealed"  # unix ms; 0: not sealed
+LOGGED_THROUGH = "logged_through"  # the highest event id in event_log
 
 day_migrations = Migrations("day")
 
@@ -85,6 +87,19 @@ def create_tables(db: Database) -> None:
     db.table("mark").insert_all(
         {"name": name, "value": 0} for name in (PART_THROUGH, EVENT_THROUGH, DELIVERED_THROUGH, SEALED)
     )
+
+
+@day_migrations()
+def add_event_log(db: Database) -> None:
+    """The log of events for readers with a cursor."""
+    db.execute(
+        "CREATE TABLE event_log(account INTEGER, first INTEGER, last INTEGER, ids BLOB,"
+        " PRIMARY KEY(account, first)) WITHOUT ROWID"
+    )
+    db.execute(
+        "CREATE TABLE notice(id INTEGER PRIMARY KEY, account INTEGER, at INTEGER, kind TEXT, data BLOB)"
+    )
+    db.table("mark").insert({"name": LOGGED_THROUGH, "value": 0})
 
 
 def migrate(connection: sqlite3.Connection) -> None:

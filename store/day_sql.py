@@ -17,6 +17,8 @@ INSERT_RECEIPTS = Bulk("INSERT INTO receipt VALUES ", row_of(10))
 INSERT_OUTCOMES = Bulk("INSERT INTO outcome(part_id, state, done_at, error, receipt) VALUES ", row_of(5))
 INSERT_EXTRA_RECEIPTS = Bulk("INSERT INTO extra_receipt VALUES ", row_of(2))
 INSERT_INBOUND = Bulk("INSERT INTO inbound VALUES ", row_of(15))
+INSERT_NOTICES = Bulk("INSERT INTO notice VALUES ", row_of(5))
+INSERT_EVENT_LOG = Bulk("INSERT INTO event_log VALUES ", row_of(4))
 INSERT_PARKED = Bulk("INSERT INTO parked VALUES ", row_of(10))
 DELETE_PARKED = Bulk("DELETE FROM parked WHERE id IN (VALUES ", "(?)", ")", rows_max=IDS_A_STATEMENT)
 INSERT_DELIVERED = Bulk(

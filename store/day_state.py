@@ -14,7 +14,7 @@ def highest_id(connection: sqlite3.Connection) -> int:
     """The highest id of any kind in a day file."""
     ids: list[int] = [
         connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]
-        for table in ("part", "receipt", "inbound", "parked")
+        for table in ("part", "receipt", "inbound", "parked", "notice")
     ]
     return max(ids)
 

@@ -80,6 +80,7 @@ class PartFlag:
     MASKED = 4
     ONE_OF_MANY = 32  # a destination of a submit_multi: detail["first"] is the id that the customer was given
     CONCATENATED = 16  # a segment that the customer split: stays beside its neighbours on one bind
+    TELL_ACCEPTED = 64  # the customer wants to hear of the carrier's ROK, too (on a message's first part)
     SPLIT_BY_US = 8  # one submit_sm became `parts` parts: one receipt for all, unless the account wants each
 
 
@@ -102,11 +103,15 @@ NO_ANSWER = -1
 LINK_LOST = -2
 
 
-class Receipt(msgspec.Struct, gc=False):
-    """One delivery receipt of a carrier, matched to a part: row of table `receipt`, and a customer's event.
+class EventFor:
+    """Bits of `event`: who reads a row as an event of its account. 0: nobody, the customer did not ask."""
 
-    `event` != 0 puts it in the account's ordered log (deliver_sm, webhook, stream read the same log).
-    """
+    BINDS = 1  # waits for an SMPP bind of the account to take it
+    CURSORS = 2  # in the account's log for readers with a cursor: HTTP, webhooks
+
+
+class Receipt(msgspec.Struct, gc=False):
+    """One delivery receipt of a carrier, matched to a part: row of table `receipt`, and a customer's event."""
 
     id: int  # minted on arrival: order of the log
     part_id: int
@@ -116,7 +121,7 @@ class Receipt(msgspec.Struct, gc=False):
     received_at: int
     message_state: int  # SMPP message_state 0-9
     error: int  # network or vendor error as far as it is a number, else NO_ERROR
-    event: int  # 0: the customer did not ask for this one; 1: deliver it
+    event: int  # EventFor bits
     raw: bytes  # the deliver_sm or data_sm body as it came; b"" for receipts that the gateway itself makes
 
 
@@ -160,9 +165,19 @@ class Inbound(msgspec.Struct, gc=False):
     part_no: int
     parts: int
     answers: int  # id of the MT that it answers, 0 if none is known
-    event: int
+    event: int  # EventFor bits; readers with a cursor see the row that carries the whole text only
     body: bytes  # deliver_sm body, unchanged
     text: str  # this segment's text
+
+
+class Notice(msgspec.Struct, gc=False):
+    """An event of an account's log that is neither receipt nor MO: row of table `notice`."""
+
+    id: int
+    account: int
+    at: int
+    kind: str  # "batch.finished"
+    data: bytes  # JSON
 
 
 class Delivered(msgspec.Struct, gc=False):
@@ -200,3 +215,4 @@ class Changes(msgspec.Struct):
     moved: list[tuple[int, int, int]] = []  # (part_id, state, carrier): back to the queue, held, failover
     flagged: list[tuple[int, int]] = []  # (part_id, flags)
     replaced: list[Part] = []  # replace_sm: the part as it is now
+    notices: list[Notice] = []

@@ -18,6 +18,7 @@ from store.model import (
     Changes,
     Delivered,
     Inbound,
+    Notice,
     Outcome,
     ParkedReceipt,
     Part,
@@ -115,13 +116,14 @@ class Maintenance(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One undelivered entry of an account's log: a receipt with its part, or an inbound message."""
+    """One entry of an account's log: a receipt with its part, an inbound message, or a notice."""
 
     id: int
     account: int
     part: Part | None = None  # the receipt's; with its state and error as they are now
     receipt: Receipt | None = None
     inbound: Inbound | None = None
+    notice: Notice | None = None
 
 
 class MessageLife(msgspec.Struct):
@@ -216,6 +218,14 @@ class TrafficStore(Protocol):
 
     def pending_events(self, account: int, after_event: int, limit: int) -> list[Event]:
         """Events of an account that are not delivered, by id."""
+        ...
+
+    def logged_events(self, account: int, after_event: int, through_event: int, limit: int) -> list[Event]:
+        """Events of an account for readers with a cursor, by id, behind one id and up to another."""
+        ...
+
+    def logged_range(self, account: int) -> tuple[int, int]:
+        """The oldest and newest event id of an account for readers with a cursor that is kept, 0 for none."""
         ...
 
     def accounts_with_pending_events(self) -> dict[int, int]:

@@ -1,9 +1,11 @@
 """Reads of the customers' event logs, and of receipts that match nothing or late."""
 # ruff: noqa: S608 - names and numbers put into SQL are ours; every value is a parameter
 
+from array import array
 from collections.abc import Sequence
+from itertools import islice
 
-from store.model import Inbound, ParkedReceipt, Receipt
+from store.model import Inbound, Notice, ParkedReceipt, Receipt
 from store.port import Event
 from store.reads import DayReads, chunks, holes, ids_of
 from store.search import search_path
@@ -35,6 +37,50 @@ class EventReads(DayReads):
             self._load_events(day, missing, events)
         return [events[event] for event in wanted if event in events]
 
+    def logged_events(self, account: int, after_event: int, through_event: int, limit: int) -> list[Event]:
+        """Events of an account for readers with a cursor, by id, behind one id and up to another.
+
+        An event lies in the file of its message's day, which may be long before its own.
+        """
+        days: dict[int, int] = {}
+        for day in self._files.days_logged_after(after_event):
+            with self._reader(day) as connection:
+                found: list[int] = []
+                for (packed,) in connection.execute(
+                    "SELECT ids FROM event_log WHERE account = ?1 AND first <= ?3 AND first >= coalesce("
+                    "(SELECT max(first) FROM event_log WHERE account = ?1 AND first <= ?2), 0) ORDER BY first",
+                    (account, after_event, through_event),
+                ):
+                    ids = array("q")
+                    ids.frombytes(packed)
+                    found += [event for event in ids if after_event < event <= through_event]
+                    if len(found) >= limit:
+                        break
+            days.update(dict.fromkeys(islice(found, limit), day))
+        wanted = sorted(days)[:limit]
+        by_day: dict[int, list[int]] = {}
+        for event in wanted:
+            by_day.setdefault(days[event], []).append(event)
+        events: dict[int, Event] = {}
+        for day, some in by_day.items():
+            self._load_events(day, some, events)
+        return [events[event] for event in wanted]
+
+    def logged_range(self, account: int) -> tuple[int, int]:
+        """The oldest and newest event id of an account for readers with a cursor that is kept, 0 for none."""
+        oldest = newest = 0
+        for day in self._files.days_logged_after(0):
+            with self._reader(day) as connection:
+                first, last = connection.execute(
+                    "SELECT (SELECT min(first) FROM event_log WHERE account = ?1), (SELECT last FROM event_log"
+                    " WHERE account = ?1 ORDER BY first DESC LIMIT 1)",
+                    (account,),
+                ).fetchone()
+            if first is not None:
+                oldest = min(oldest or first, first)
+                newest = max(newest, last)
+        return oldest, newest
+
     def _load_events(self, day: int, ids: Sequence[int], events: dict[int, Event]) -> None:
         """Add those of the events that live in a day's file."""
         receipts: list[Receipt] = []
@@ -46,6 +92,9 @@ class EventReads(DayReads):
                 for row in connection.execute(f"SELECT * FROM inbound {these}", tuple(some)):
                     inbound = Inbound(*row)
                     events[inbound.id] = Event(inbound.id, inbound.account, inbound=inbound)
+                for row in connection.execute(f"SELECT * FROM notice {these}", tuple(some)):
+                    notice = Notice(*row)
+                    events[notice.id] = Event(notice.id, notice.account, notice=notice)
         parts = {part.id: part for part in self._parts_of_day(day, sorted({r.part_id for r in receipts}))}
         for told in receipts:
             events[told.id] = Event(told.id, told.account, part=parts[told.part_id], receipt=told)

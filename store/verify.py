@@ -46,8 +46,15 @@ LAWS = (
     (
         "an indexed event that is no event (I9)",
         "SELECT e.id FROM open_event e WHERE NOT EXISTS("
-        "SELECT 1 FROM receipt r WHERE r.id = e.id AND r.event = 1 AND r.account = e.account)"
-        " AND NOT EXISTS(SELECT 1 FROM inbound i WHERE i.id = e.id AND i.event = 1)",
+        "SELECT 1 FROM receipt r WHERE r.id = e.id AND r.event & 1 AND r.account = e.account)"
+        " AND NOT EXISTS(SELECT 1 FROM inbound i WHERE i.id = e.id AND i.event & 1)",
+    ),
+    (
+        "an account whose log for readers with a cursor has more or fewer events than it should (I9)",
+        "SELECT account FROM (SELECT account, 1 AS n FROM receipt WHERE event & 2"
+        " UNION ALL SELECT account, 1 FROM inbound WHERE event & 2"
+        " UNION ALL SELECT account, 1 FROM notice"
+        " UNION ALL SELECT account, -length(ids) / 8 FROM event_log) GROUP BY account HAVING sum(n) != 0",
     ),
 )
 SHOWN_MAX = 5

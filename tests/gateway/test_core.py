@@ -49,7 +49,7 @@ def directory(**carrier: Any) -> Directory:
     return Directory(
         groups={1: Group(1, "g", review="trust")},
         users={1: User(1, "u", 1, limit=1000)},
-        accounts={1: Account(1, 1, "u", "")},
+        accounts={1: Account(1, 1, "u", "hash")},
         carriers={1: Carrier(1, "a", **carrier), 2: Carrier(2, "b")},
         routes={1: Route(1, "", (1, 2))},
         sms_types={"api": 1},

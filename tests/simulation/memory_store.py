@@ -17,7 +17,9 @@ from store.model import (
     Attempt,
     Changes,
     Delivered,
+    EventFor,
     Inbound,
+    Notice,
     Outcome,
     ParkedReceipt,
     Part,
@@ -42,6 +44,7 @@ ID_OF: dict[str, Callable[[Any], int]] = {
     "moved": lambda row: row[0],
     "flagged": lambda row: row[0],
     "replaced": lambda row: row.id,
+    "notices": lambda row: row.id,
 }
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -90,6 +93,8 @@ class MemoryStore:
         self._map: dict[tuple[int, str], int] = {}
         self._open: dict[int, None] = {}  # part ids without an outcome
         self._events: dict[int, dict[int, None]] = defaultdict(dict)  # account -> event ids on the log
+        self._notices: dict[int, Notice] = {}
+        self._logs: dict[int, list[int]] = defaultdict(list)  # account -> events for readers with a cursor
         self._searchable: set[int] = set()
         self._sealed: set[int] = set()
         self._seal_next: set[int] = set()
@@ -133,16 +138,17 @@ class MemoryStore:
         self._end(changes, applied)
         for receipt in changes.receipts:
             self._receipts[receipt.id] = copied(receipt)
-            if receipt.event:
-                self._events[receipt.account][receipt.id] = None
+            self._note(receipt)
         for parked in changes.parked:
             self._parked[parked.id] = copied(parked)
         for parked_id in changes.unparked:
             self._parked.pop(parked_id, None)
         for inbound in changes.inbound:
             self._inbound[inbound.id] = copied(inbound)
-            if inbound.event:
-                self._events[inbound.account][inbound.id] = None
+            self._note(inbound)
+        for notice in changes.notices:
+            self._notices[notice.id] = copied(notice)
+            self._logs[notice.account].append(notice.id)
         for row in changes.delivered:
             self._delivered.append(copied(row))
             if row.done:
@@ -155,6 +161,13 @@ class MemoryStore:
         applied.parts += len(changes.parts)
         applied.attempts += len(changes.attempts)
         applied.receipts += len(changes.receipts)
+
+    def _note(self, row: Receipt | Inbound) -> None:
+        """An event, for whom it is one."""
+        if row.event & EventFor.BINDS:
+            self._events[row.account][row.id] = None
+        if row.event & EventFor.CURSORS:
+            self._logs[row.account].append(row.id)
 
     def _check(self, changes: Changes) -> None:
         for name, table in (
@@ -249,7 +262,7 @@ class MemoryStore:
             states[state] += 1
             if state == State.QUEUED:
                 queued[QueueKey(part.carrier, part.lane, part.account)] += 1
-        tables = (self._parts, self._receipts, self._inbound, self._parked)
+        tables = (self._parts, self._receipts, self._inbound, self._parked, self._notices)
         return Recovery(
             last_id=max((max(table, default=0) for table in tables), default=0),
             usage=usage,
@@ -333,7 +346,16 @@ class MemoryStore:
         ]
 
     def pending_events(self, account: int, after_event: int, limit: int) -> list[Event]:
-        ids = sorted(event for event in self._events[account] if event > after_event)[:limit]
+        return self._load(sorted(event for event in self._events[account] if event > after_event)[:limit])
+
+    def logged_events(self, account: int, after_event: int, through_event: int, limit: int) -> list[Event]:
+        return self._load(sorted(i for i in self._logs[account] if after_event < i <= through_event)[:limit])
+
+    def logged_range(self, account: int) -> tuple[int, int]:
+        log = self._logs[account] or [0]
+        return min(log), max(log)
+
+    def _load(self, ids: Iterable[int]) -> list[Event]:
         events = []
         for event in ids:
             receipt = self._receipts.get(event)
@@ -341,6 +363,9 @@ class MemoryStore:
                 events.append(
                     Event(event, receipt.account, part=self._now(receipt.part_id), receipt=copied(receipt))
                 )
+            elif event in self._notices:
+                notice = self._notices[event]
+                events.append(Event(event, notice.account, notice=copied(notice)))
             else:
                 inbound = self._inbound[event]
                 events.append(Event(event, inbound.account, inbound=copied(inbound)))
