@@ -35,14 +35,15 @@ from gateway.smpp.receipts import ReceiptFields, parse_receipt
 from gateway.split import SplitMessages
 from gateway.wall import WallWatch
 from gateway.withheld import Withheld
+from store.directory import Directory
 from store.ids import IdSource
 from store.model import Changes, EventFor, Part, State
 from store.port import Applied, DiskState
 
 log = structlog.get_logger("core")
 
-
 FOR_BINDS = EventFor.BINDS
+
 
 class Core:
     def __init__(self, ports: Ports, config: Config, *, last_id: int = 0) -> None:
@@ -61,8 +62,8 @@ class Core:
         self.saved_habits: dict[int, dict[str, Any]] = {}  # what was learned of carriers before
         self.splits = SplitMessages(self._receipts_each)
         self.outcomes = Outcomes(self.clock, self.ids, self.quota, self._user_of, self.splits)
-        self.screens = Screens()
         self.event_log = EventLog(self, through=last_id)
+        self.screens = Screens()
         self.router = Router(self.directory, self.carrier_up)
         self.intake = Intake(
             self.ids,
@@ -82,11 +83,11 @@ class Core:
         self.withdrawn_before: set[int] = set()
         self.replaced: set[int] = set()  # likewise, not as they are now
         self.replaced_before: set[int] = set()
+        self.withheld = Withheld()  # batches that are paused
         self.generation = 0  # of blacklists: parts judged under an older one are looked at again
 
     # -- configuration ----------------------------------------------------------------------------
 
-        self.withheld = Withheld()  # batches that are paused
     def set_directory(self, directory: Directory) -> None:
         """Take new settings: accounts, carriers and routes change in place, links and queues survive."""
         now = self.clock.now()
@@ -107,8 +108,8 @@ class Core:
                 known.apply(account, directory, now)
         for account_id in [a for a in self.accounts if a not in directory.accounts]:
             del self.accounts[account_id]
-        self.accounts_by_system_id = {a.account.system_id: a for a in self.accounts.values()}
         self.outcomes.readers = readers_of(directory)
+        self.accounts_by_system_id = {a.account.system_id: a for a in self.accounts.values()}
         for carrier in directory.carriers.values():
             state = self.carriers.get(carrier.id)
             if state is None:
@@ -124,12 +125,12 @@ class Core:
                     on_expired=self.expire,
                     on_unsendable=self.fail,
                     on_claim=self.claim,
+                    withheld=self.withheld,
                 )
             else:
                 state.apply(carrier)
         for carrier_id in [c for c in self.carriers if c not in directory.carriers]:
             if not self.carriers[carrier_id].binds:
-                    withheld=self.withheld,
                 del self.carriers[carrier_id]
         self.router = Router(directory, self.carrier_up)
         self.inbound.owners = Owners(directory.numbers)
@@ -355,19 +356,19 @@ class Core:
         """Durable events enter their accounts' logs and move on at once where they can."""
         accounts = self.accounts
         touched: set[int] = set()
-        for event in events:
         logged: dict[int, int] = {}
-            account = accounts.get(event.account)
+        for event in events:
             if event.readers != FOR_BINDS:
                 logged[event.account] = event.id
                 if not event.readers & FOR_BINDS:
                     continue
+            account = accounts.get(event.account)
             if account is not None:
                 account.outbox.offer(event)
                 touched.add(event.account)
-        for account_id in touched:
         if logged:
             self.event_log.advance(logged)
+        for account_id in touched:
             accounts[account_id].pump()
 
 

@@ -278,6 +278,10 @@ class TrafficStore(Protocol):
         """Rows of minutes in [from_minute, to_minute)."""
         ...
 
+    def message_states(self, ranges: Sequence[tuple[int, int]]) -> Counter[tuple[int, bool]]:
+        """Messages with parts in these ranges of ids: (state, a carrier had taken it; of FAILED) -> count."""
+        ...
+
     def recount_rollups(self, day: int) -> list[Rollup]:
         """The same rows of a day, counted from its parts, attempts and outcomes."""
         ...
@@ -288,10 +292,6 @@ class TrafficStore(Protocol):
 
     def recount_usage(self, day: int, user_of_account: Mapping[int, int]) -> dict[int, tuple[int, int]]:
         """The same from the part rows: open and never sent are reserved, sent are used."""
-    def message_states(self, ranges: Sequence[tuple[int, int]]) -> Counter[tuple[int, bool]]:
-        """Messages with parts in these ranges of ids: (state, a carrier had taken it; of FAILED) -> count."""
-        ...
-
         ...
 
     def check_day(self, day: int) -> list[str]:
