@@ -86,14 +86,21 @@ class Outbox:
         self.high_id = 0
         self.refilling = False
         self.missed = False  # something was left to the store since the last reading began
+        self.offered_id = 0  # the newest event that was offered, or that was there before the start
+        self._ahead_of_offer: set[int] = set()  # read from the store before they were offered
 
     def offer(self, event: Event) -> None:
         """A new durable event, in log order."""
+        if event.id > self.offered_id:
+            self.offered_id = event.id
+        if event.id in self._ahead_of_offer:
+            self._ahead_of_offer.discard(event.id)
+            return
         if self.spilled or len(self.ready) + self.in_flight + len(self._later) >= self.events_max:
             self.spilled = self.missed = True
             return
         self.ready.append(event)
-        self.high_id = event.id
+        self.high_id = max(self.high_id, event.id)
 
     def take(self, count: int) -> list[Event]:
         """Up to `count` events to send now; they are in flight until `done` or `again`."""
@@ -169,6 +176,8 @@ class Outbox:
         self.ready.extend(events)
         if events:
             self.high_id = events[-1].id
+            # A round is on disk a moment before its events are offered: they must not come a second time.
+            self._ahead_of_offer.update(event.id for event in events if event.id > self.offered_id)
         # What was offered while the reading was under way may have come too late for it.
         self.spilled = more or self.missed
 

@@ -325,8 +325,9 @@ class Housekeeping:
                     core.outcomes.drop_parked(carrier, parked)
                     changes.unparked.append(parked.id)
             if changes.unparked:
-                await core.committer.commit(changes)
-                core.deliver(events)
+                # Offered as their round becomes durable: in log order.
+                ticket = core.committer.submit(changes, lambda applied, e=events: core.deliver(e))  # type: ignore[misc]
+                await ticket.settled.wait()
 
 
 def whole_messages(parts: list[Part]) -> list[Part]:

@@ -51,6 +51,7 @@ async def restore(core: "Core", recovery: "Recovery", consolidated: dict[int, in
         account = core.accounts.get(account_id)
         if account is not None:
             account.outbox.spilled = True
+            account.outbox.offered_id = recovery.last_id
     await _awaiting(core, first_start=recovery.last_id == 0)
     await _claimed(core)
     await _parked(core)
