@@ -57,6 +57,8 @@ class Committer:
         self._rounds = 0
         self._parts = 0
         self._refused = 0
+        # The round on its way: the store may show it to readers before its callbacks have run here.
+        self.committing = Changes()
         self.commit_s: deque[float] = deque(maxlen=512)
         self.on_applied: Callable[[Changes, Applied], None] = lambda changes, applied: None
 
@@ -115,7 +117,7 @@ class Committer:
         return tickets
 
     async def _round(self, tickets: list[Ticket]) -> None:
-        merged = merge([t.changes for t in tickets])
+        merged = self.committing = merge([t.changes for t in tickets])
         try:
             applied = await self._apply(merged)
         except StoreFull as full:
@@ -160,6 +162,7 @@ class Committer:
         self._rounds += 1
         self._parts += len(merged.parts)
         self.commit_s.append(applied.commit_s)
+        self.committing = Changes()
         self.on_applied(merged, applied)
         for ticket in tickets:
             ticket.on_durable(applied)

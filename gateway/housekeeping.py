@@ -98,6 +98,10 @@ class Housekeeping:
             lambda s: s.queued(refill.carrier, refill.lane, refill.account, refill.after_id, refill.limit)
         )
         full = len(parts) >= refill.limit
+        # A round is on disk a moment before its parts are offered: they must not come twice.
+        committing = core.committer.committing
+        to_be_offered = {part.id for part in committing.parts} | {moved[0] for moved in committing.moved}
+        parts = [part for part in parts if part.id not in to_be_offered]
         if parts and full:
             parts = whole_messages(parts)
         # Before any of them can be sent, answered and reported on.
@@ -189,8 +193,7 @@ class Housekeeping:
                     good.append(part)
             if good:
                 moved = [(part.id, int(State.QUEUED), part.carrier) for part in good]
-                await core.committer.commit(Changes(moved=moved))
-                core.offer(good)
+                await self._offer_moved(Changes(moved=moved), good)
             elif limit < SCHEDULE_LOOK_MAX:
                 limit *= 2  # the first ones wait for a carrier without room: look behind them
                 continue
@@ -245,9 +248,13 @@ class Housekeeping:
             tries = carrier.tries.pop(part.id, 0)
             if tries:
                 core.carriers[part.carrier].tries[part.id] = tries
-        await core.committer.commit(Changes(moved=[(p.id, State.QUEUED, p.carrier) for p in moved]))
-        core.offer(moved)
+        await self._offer_moved(Changes(moved=[(p.id, State.QUEUED, p.carrier) for p in moved]), moved)
         log.info("messages moved to another carrier", count=len(moved), away_from=carrier.carrier.name)
+
+    async def _offer_moved(self, changes: Changes, parts: list[Part]) -> None:
+        """Offer parts of older ids as their round becomes durable: later, a reading might have brought them."""
+        core = self._core
+        await core.committer.submit(changes, lambda applied: core.offer(parts)).settled.wait()
 
     async def sweep(self) -> None:
         """Validity that ended in a queue or without a receipt, receipts kept too long, incomplete MO."""

@@ -1,6 +1,6 @@
 """The few moves that join the pieces: offers, ends, claims, failover, over a store of its own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -31,12 +31,16 @@ class InlineStore:
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.meanwhile: list[Callable[[], None]] = []  # happens once, while the next round is written
+        self.on_disk: list[Callable[[], Awaitable[None]]] = []  # once it is written and nobody knows yet
 
     async def apply(self, changes: Changes) -> Applied:
         await trio.lowlevel.checkpoint()
         while self.meanwhile:
             self.meanwhile.pop()()
-        return self.store.apply(changes)
+        applied = self.store.apply(changes)
+        while self.on_disk:
+            await self.on_disk.pop()()
+        return applied
 
     async def write(self, call: Callable[[Any], Any]) -> Any:
         await trio.lowlevel.checkpoint()
@@ -114,6 +118,35 @@ async def test_what_is_submitted_is_durable_before_it_is_offered(tmp_path: Path)
         bind, stored_as = here.watched_bind()
         results = await here.submit(3)
         assert bind.sent_ids() == results and stored_as == [State.QUEUED] * 3
+
+
+async def test_what_a_reading_finds_before_it_is_offered_is_queued_once(tmp_path: Path) -> None:
+    """After a restart queues are read from the store while customers submit: such a part was sent, and charged,
+    twice."""
+    async with running(tmp_path) as here:
+        queue = here.core.carriers[1].queue
+        queue.spill(1, 1)
+        housekeeping = Housekeeping(here.core, cast(Any, None))
+        here.port.on_disk.append(housekeeping.refill)
+        results = await here.submit(3)
+        assert ids(queue.take(9)) == results
+        results = await here.submit(2)
+        assert ids(queue.take(9)) == results
+
+
+async def test_what_falls_due_while_a_queue_is_read_is_queued_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        housekeeping = Housekeeping(here.core, cast(Any, None))
+        soon = submit(schedule_delivery_time=b"000000000010000R")
+        (message_id,) = await here.core.submit_many(here.account, [soon])
+        here.clock.advance(11)
+        queue = here.core.carriers[1].queue
+        queue.spill(1, 1)
+        here.port.on_disk.append(housekeeping.refill)
+        await housekeeping.fire_schedules()
+        assert ids(queue.take(9)) == [message_id]
+        await housekeeping.refill()
+        assert not queue.take(9)
 
 
 async def test_failover_moves_whole_messages_and_counts_their_attempts_on(tmp_path: Path) -> None:
