@@ -38,6 +38,7 @@ from gateway.pacemaker import Pacemaker
 from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
 from gateway.settings import Config
+from gateway.tasks import TaskRunner
 from store.config_db import ConfigStore
 from store.api_db import paused_ranges
 from store.files import DataLock, StoreError
@@ -70,6 +71,7 @@ class Daemon:
         self.server = SmppServer(core, config, self.ticker, self.dialer)
         self.housekeeping = Housekeeping(core, self._consolidate)
         self.habits = HabitKeeper(core, configuration)
+        self.tasks = TaskRunner(core, configuration, data)
         self.front: HttpFront | None = None  # the HTTP listener's, while it is on
         self.addresses: dict[str, tuple[str, int]] = {}
         self.console_setup_url = ""
@@ -117,6 +119,7 @@ class Daemon:
                 links.start_soon(self.dialer.run)
                 links.start_soon(self.housekeeping.run)
                 links.start_soon(self.habits.run)
+                links.start_soon(self.tasks.run)
                 async with trio.open_nursery() as listening:
                     await self._listen(listening, links)
                     task_status.started(self)
@@ -239,6 +242,7 @@ async def recovered_daemon(config: Config, data: Path, ports: Ports, configurati
     await daemon.reload()
     used = await ports.store.read(lambda s: recovery.used_before(configuration, s))
     await recovery.restore(core, recovered, used)
+    await daemon.tasks.restore()
     core.disk_is(await ports.store.read(lambda s: s.disk_state()))  # nothing is accepted before it is known
     return daemon
 

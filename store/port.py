@@ -282,6 +282,18 @@ class TrafficStore(Protocol):
         """Messages with parts in these ranges of ids: (state, a carrier had taken it; of FAILED) -> count."""
         ...
 
+    def message_figures(
+        self, task: int, first_id: int, last_id: int
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """(state, error) -> (messages, parts that a carrier accepted) of a task's messages in a range of ids."""
+        ...
+
+    def numbers_in_states(
+        self, task: int, first_id: int, last_id: int, states: tuple[int, ...]
+    ) -> list[int]:
+        """Destinations of a task's messages in a range of ids of which a part has ended in these states."""
+        ...
+
     def recount_rollups(self, day: int) -> list[Rollup]:
         """The same rows of a day, counted from its parts, attempts and outcomes."""
         ...
