@@ -1,8 +1,11 @@
 """What was learned of carriers' message ids, kept in config.db so that a restart does not learn it again."""
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import trio
+
+from store.sqlite_errors import is_full
 
 if TYPE_CHECKING:
     from gateway.core import Core
@@ -26,12 +29,20 @@ class HabitKeeper:
             await self.save()
 
     async def save(self) -> None:
-        """Write the habits of every carrier whose belief has changed since the last time."""
+        """Write the habits of every carrier whose belief has changed since the last time.
+
+        On a full disk they stay unsaved: they are tried again, and can be learned again.
+        """
         for carrier_id, state in list(self._core.carriers.items()):
             habits = state.correlation.habits.to_dict()
             belief = {name: bool(value) if name in COUNTED else value for name, value in habits.items()}
             if self._saved.get(carrier_id) != belief:
-                await self._core.ports.off_loop(
-                    lambda c=carrier_id, h=habits: self._configuration.set_habits(c, h)
-                )
+                try:
+                    await self._core.ports.off_loop(
+                        lambda c=carrier_id, h=habits: self._configuration.set_habits(c, h)
+                    )
+                except sqlite3.OperationalError as error:
+                    if not is_full(error):
+                        raise
+                    return
                 self._saved[carrier_id] = belief

@@ -277,6 +277,12 @@ class Housekeeping:
         core = self._core
         grace_ms = int(core.config.receipts.unknown_after_hours * 3_600_000)
         overdue: list[Part] = await core.ports.store.read(lambda s: s.overdue(now_ms, SWEEP_PARTS))
+        heads = {part.id - part.part_no + 1 for part in overdue if part.parts > 1}
+        if heads:
+            # What was held before a restart: whether its message has had its receipt, its siblings tell.
+            for head in sorted(heads):
+                core.adopt_siblings(await core.message_parts(head))
+            overdue = await core.ports.store.read(lambda s: s.overdue(now_ms, SWEEP_PARTS))
         unknown = [part for part in overdue if part.state in (State.SENT, State.HELD)]
         silent = [part for part in unknown if part.expires_at + grace_ms <= now_ms]
         if silent:

@@ -137,6 +137,8 @@ async def _claimed(core: "Core") -> None:
         for part in page:
             carrier = core.carriers.get(part.carrier)
             (failed if carrier and carrier.carrier.on_unknown == "fail" else held).append(part)
+        for head in sorted({part.id - part.part_no + 1 for part in failed if part.parts > 1}):
+            core.adopt_siblings(await core.message_parts(head))
         changes = Changes(moved=[(part.id, State.HELD, part.carrier) for part in held])
         events = core.outcomes.end(failed, State.UNKNOWN, Reason.OUTCOME_UNKNOWN, changes)
         core.committer.submit(changes, lambda applied, events=events: core.deliver(events))  # type: ignore[misc]

@@ -1,7 +1,9 @@
 """What a gateway owes outlives it: every kind of open business comes back from the files and is finished."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
 
 from gateway.sim.behaviour import Behaviour
@@ -10,8 +12,9 @@ from gateway.smpp.constants import Status
 from gateway.smpp.times import format_absolute
 from store.model import PartFlag, State
 
-from .peer import bound
-from .world import UPSTREAM, config, until, upstream, world
+from .peer import Peer, bound
+from .processes import gateway_process
+from .world import PEOPLE, UPSTREAM, config, until, upstream, world
 
 
 async def test_what_waits_for_a_carrier_is_sent_after_a_restart(tmp_path: Path) -> None:
@@ -133,3 +136,81 @@ async def test_a_clean_stop_marks_nothing_as_a_possible_duplicate(tmp_path: Path
             await gateway.until_state(message_id, State.DELIVERED)
             life = await gateway.life(message_id)
             assert not life.parts[0].flags & PartFlag.MAYBE_DUPLICATE
+
+
+def all_but_the_first(sim: SimCarrier) -> None:
+    """Let a carrier answer every submit_sm but the first."""
+    submit, swallowed = sim.answers.submit, []
+
+    def answer(link: Any, command_id: int, sequence_number: int, body: bytes) -> None:
+        if swallowed:
+            submit(link, command_id, sequence_number, body)
+        swallowed.append(body)
+
+    sim.answers.submit = answer  # type: ignore[method-assign]
+
+
+async def told_until(peer: Peer, message_id: bytes) -> list[bytes]:
+    """What a customer is told before the receipt of this message."""
+    told: list[bytes] = []
+    while not (text := (await peer.receive()).short_message).startswith(b"id:" + message_id):
+        told.append(text)
+    return told
+
+
+THREE_PARTS: dict[str, Any] = {"text": b"", "tlvs": ((0x0424, b"x" * 400),)}
+
+
+async def test_a_message_told_as_failed_is_not_told_again_when_its_held_part_ends_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three parts the first has no answer and the others fail: one receipt, whatever the first comes to."""
+    async with SimCarrier(Behaviour(states={"UNDELIV": 1}), **UPSTREAM) as sim:
+        all_but_the_first(sim)
+        carrier = upstream("c", sim.port, on_unknown="hold", response_timeout_s=0.3)
+        document = {"carrier": [carrier], "route": [{"prefix": "", "carriers": ["c"]}]}
+        async with world(tmp_path, carriers={}, document=document) as gateway:
+            await gateway.up()
+            async with bound(gateway.port) as peer:
+                held = int((await peer.submit(**THREE_PARTS)).message_id)
+                assert b"stat:UNDELIV" in (await peer.receive()).short_message
+            await gateway.until_state(held, State.HELD)
+            await until(lambda: [seen.status for seen in sim.log.receipts] == [0, 0])
+        async with world(tmp_path, carriers={}, applied=False) as gateway:
+            await gateway.up()
+            clock, wall_ms = gateway.core.clock, gateway.core.clock.wall_ms
+            with monkeypatch.context() as patch:
+                patch.setattr(clock, "wall_ms", lambda: wall_ms() + 100 * 3_600_000)
+                await gateway.core.ports.store.write(lambda s: s.maintain(clock.wall_ms()))
+                await gateway.daemon.housekeeping._sweep_overdue(clock.wall_ms())
+            await gateway.until_state(held, State.UNKNOWN)
+            async with bound(gateway.port) as peer:
+                assert await told_until(peer, (await peer.submit()).message_id) == []
+
+
+async def test_a_message_told_as_failed_is_not_told_again_when_a_kill_ends_its_part_that_was_under_way(
+    tmp_path: Path,
+) -> None:
+    async with SimCarrier(Behaviour(states={"UNDELIV": 1}), **UPSTREAM) as sim:
+        all_but_the_first(sim)
+        async with gateway_process(tmp_path / "data") as gateway:
+            carrier = upstream("c", sim.port, on_unknown="fail", response_timeout_s=60)
+            await gateway.apply(
+                {"carrier": [carrier], **PEOPLE, "route": [{"prefix": "", "carriers": ["c"]}]}
+            )
+            await sim.wait_bound()
+            async with bound(gateway.port) as peer:
+                first = (await peer.submit(**THREE_PARTS)).message_id
+                await told_until(peer, first)
+                # The next message's receipt shows that the customer's answer to this one is on disk.
+                await told_until(peer, (await peer.submit()).message_id)
+            await gateway.kill()
+            await gateway.start()
+            await sim.wait_bound()
+            async with bound(gateway.port) as peer:
+                told = await told_until(peer, (await peer.submit()).message_id)
+                assert not [text for text in told if b"stat:UNDELIV" not in text], (
+                    "another state after the first"
+                )
+            life = await gateway.call("message", id=first.decode())
+            assert life["life"]["parts"][0]["state"] == State.UNKNOWN

@@ -1,6 +1,9 @@
 """What was learned of a carrier's ids outlives the process."""
 
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from gateway.control_store import apply_tables
 from gateway.daemon import Daemon, open_daemon
@@ -31,6 +34,29 @@ async def test_a_learned_habit_survives_a_restart_and_a_configured_rule_beats_it
         assert carrier.correlation.habits.rule == HEX_DEC
         await apply(daemon, CARRIER | {"message_id": "dec"})
         assert carrier.correlation.habits.rule == "dec"
+
+
+async def test_a_full_disk_leaves_habits_unsaved_until_there_is_room(tmp_path: Path) -> None:
+    async with open_daemon(Config(), tmp_path / "data") as daemon:
+        await apply(daemon, CARRIER)
+        (carrier,) = daemon.core.carriers.values()
+        carrier.correlation.habits.matched("70ba8a69", "1891273321")
+        saved, set_habits = [], daemon.configuration.set_habits
+
+        def full(carrier_id: int, habits: object) -> None:
+            # What SQLite raises, by filling a database that may not grow.
+            connection = sqlite3.connect(":memory:")
+            connection.execute("PRAGMA max_page_count=1")
+            connection.execute("CREATE TABLE t(x)")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(daemon.configuration, "set_habits", full)
+            await daemon.habits.save()
+            patch.setattr(
+                daemon.configuration, "set_habits", lambda c, h: (saved.append(c), set_habits(c, h))
+            )
+            await daemon.habits.save()
+        assert saved == [carrier.id]
 
 
 def test_habits_are_shown_with_the_daemon_down(tmp_path: Path) -> None:
