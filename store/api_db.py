@@ -266,6 +266,22 @@ class ApiStore:
                 )
             ]
 
+    def messages_with_references(
+        self, account: int, refs: Sequence[str], after: int
+    ) -> dict[str, list[int]]:
+        """reference -> ids above `after` of messages that were given it, newest first; those there are."""
+        found: dict[str, list[int]] = {}
+        with self._read() as connection:
+            for ref in refs:
+                rows = connection.execute(
+                    "SELECT message FROM reference WHERE account = ? AND ref = ? AND message > ?"
+                    " ORDER BY message DESC LIMIT 100",
+                    (account, ref, after),
+                ).fetchall()
+                if rows:
+                    found[ref] = [row[0] for row in rows]
+        return found
+
     def batch(self, batch: int) -> BatchRow | None:
         """A batch by id."""
         with self._read() as connection:

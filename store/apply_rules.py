@@ -141,6 +141,37 @@ def number(work: "Applying", entry: Entry) -> None:
     return None
 
 
+def template(work: "Applying", entry: Entry) -> None:
+    """Add or change a template of a group; its name there says which."""
+    values = entry.values
+    group = work.find(entry, "group", "user_group", "path", values["group"], "state = 'active'")
+    if group is None:
+        return None
+    row = _template_row(work, group, values["name"])
+    if row is None and "text" not in values:
+        return work.problem(entry, "", 'a new template needs "text". Add it')
+    old_text, old_variables = (row[1], msgspec.json.decode(row[2])) if row else ("", [])
+    text, variables = values.get("text", old_text), list(values.get("variables", old_variables))
+    absent = next((name for name in variables if f"【{name}】" not in text), None)
+    if absent is not None:
+        return work.problem(
+            entry, "variables", f"the text has no 【{absent}】. Put it there, or leave it out"
+        )
+    pairs = (("text", old_text, text), ("variables", old_variables, variables))
+    if work.update(entry, [pair for pair in pairs if pair[1] != pair[2]], added=row is None):
+        if row is None:
+            work.transaction.insert(
+                "INSERT INTO template (group_id, name, text, variables) VALUES (?, ?, ?, ?)",
+                (group, values["name"], text, msgspec.json.encode(variables).decode()),
+            )
+        else:
+            work.transaction.run(
+                "UPDATE template SET text = ?, variables = ? WHERE id = ?",
+                (text, msgspec.json.encode(variables).decode(), row[0]),
+            )
+    return None
+
+
 def word(work: "Applying", entry: Entry) -> None:
     """Add or change a sensitive word."""
     values = entry.values
@@ -194,6 +225,26 @@ def remove_word(work: "Applying", entry: Entry) -> None:
     """Take a word off the list."""
     done = work.transaction.run("DELETE FROM word WHERE text = ?", (entry.values["text"],))
     work.changed(entry, "removed" if done.rowcount else "unchanged")
+
+
+def remove_template(work: "Applying", entry: Entry) -> None:
+    """Nobody can send it any more."""
+    found = work.transaction.run(
+        "SELECT id FROM user_group WHERE path = ? AND state = 'active'", (entry.values["group"],)
+    ).fetchone()
+    row = _template_row(work, found[0], entry.values["name"]) if found else None
+    if row is None:
+        return work.changed(entry, "unchanged")
+    work.transaction.run("UPDATE template SET state = 'deleted' WHERE id = ?", (row[0],))
+    return work.changed(entry, "removed")
+
+
+def _template_row(work: "Applying", group: int, name: str) -> tuple[int, str, str] | None:
+    row: tuple[int, str, str] | None = work.transaction.run(
+        "SELECT id, text, variables FROM template WHERE group_id = ? AND name = ? AND state = 'active'",
+        (group, name),
+    ).fetchone()
+    return row
 
 
 def remove_number(work: "Applying", entry: Entry) -> None:

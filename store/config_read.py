@@ -15,6 +15,7 @@ from store.directory import (
     Group,
     Number,
     Route,
+    Template,
     User,
     Webhook,
     Word,
@@ -118,6 +119,12 @@ def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -
                 "SELECT id, account_id, name, secrets_sealed, state, settings FROM webhook"
                 " WHERE state <> 'deleted' AND account_id IN (SELECT id FROM account WHERE state <> 'deleted')"
                 " ORDER BY id"
+            )
+        },
+        templates={
+            row[0]: Template(row[0], row[1], row[2], row[3], tuple(msgspec.json.decode(row[4])))
+            for row in rows(
+                "SELECT id, group_id, name, text, variables FROM template WHERE state = 'active' ORDER BY id"
             )
         },
     )

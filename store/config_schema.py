@@ -183,6 +183,22 @@ def give_api_keys_settings(database: Database) -> None:
     )
 
 
+@config_migrations()
+def keep_templates(database: Database) -> None:
+    """Texts with variables, of a group."""
+    database.execute(
+        """CREATE TABLE template (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            group_id INTEGER NOT NULL REFERENCES user_group(id),
+            name TEXT NOT NULL,
+            text TEXT NOT NULL,
+            variables TEXT NOT NULL CHECK (json_valid(variables)),
+            state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'deleted'))
+        ) STRICT"""
+    )
+    database.execute("CREATE UNIQUE INDEX template_name ON template(group_id, name) WHERE state = 'active'")
+
+
 _CONSOLE = (
     *(
         f"ALTER TABLE user ADD COLUMN {column}"

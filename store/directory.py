@@ -4,10 +4,13 @@ The daemon holds one `Directory` at a time; a change is a new one, swapped in by
 Every field is what `sluice apply` reads, with its default; ids are given by the store and never reused.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
+_BRACKETED = re.compile("【([^【】]+)】")
 Review = Literal["inherit", "trust", "review"]
 CountOrOff = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -174,6 +177,28 @@ class Route(msgspec.Struct, frozen=True):
     account: int = 0  # 0 = any
 
 
+class Template(msgspec.Struct, frozen=True):
+    """A text with variables, for the users of a group and of the groups below it.
+
+    In the text a variable stands as 【name】. What else is in 【】 is text, such as a signature.
+    """
+
+    id: int
+    group: int
+    name: str
+    text: str
+    variables: tuple[str, ...] = ()
+
+    def pieces(self) -> Iterator[tuple[str, str]]:
+        """(literal text, the variable behind it), to the end of the text; "" where none follows."""
+        at = 0
+        for found in _BRACKETED.finditer(self.text):
+            if found[1] in self.variables:
+                yield self.text[at : found.start()], found[1]
+                at = found.end()
+        yield self.text[at:], ""
+
+
 class Number(msgspec.Struct, frozen=True):
     """Who owns a destination of inbound messages: the longest matching prefix wins."""
 
@@ -210,3 +235,4 @@ class Directory(msgspec.Struct, frozen=True):
     sms_types: dict[str, int] = {}  # name -> number stored with each part
     api_keys: dict[bytes, ApiKey] = {}  # SHA-256 of the key -> the key
     webhooks: dict[int, Webhook] = {}
+    templates: dict[int, Template] = {}

@@ -1,7 +1,7 @@
 """What `sluice apply` reads, as checked entries: tables, keys, types and references by name.
 
-    [[sms_type]] [[carrier]] [[group]] [[user]] [[account]] [[api_key]] [[webhook]] [[number]] [[route]]
-    [[word]] [[blacklist]]
+    [[sms_type]] [[carrier]] [[group]] [[user]] [[account]] [[api_key]] [[webhook]] [[template]] [[number]]
+    [[route]] [[word]] [[blacklist]]
 
 Keys are the fields of `store/directory.py` under their own names; ids are never written, things are named. A
 key that is left out keeps its value, or takes its default in a new entry. An entry that is left out stays as
@@ -134,6 +134,17 @@ TABLES: dict[str, Table] = {
         ("account", "name"),
         ("name",),
         ("secret",),
+    ),
+    "template": Table(
+        {
+            "name": Annotated[str, msgspec.Meta(min_length=1, max_length=64)],
+            "group": Name,
+            "text": Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)],
+            "variables": tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=60)], ...],
+            "remove": bool,
+        },
+        ("name", "group"),
+        ("name", "group"),
     ),
     "number": Table(_types(Number, address=Name, account=Name), ("address",), ("address",)),
     "route": Table(

@@ -116,6 +116,14 @@ def _webhook(values: dict[str, Any]) -> Iterator[Finding]:
             yield "secret", f"{error}."
 
 
+def _template(values: dict[str, Any]) -> Iterator[Finding]:
+    if "text" not in values:
+        return  # one that is there keeps its text
+    for name in values.get("variables", ()):
+        if f"【{name}】" not in values["text"]:
+            yield "variables", f"the text has no 【{name}】. Put it there, or leave the variable out."
+
+
 def _blacklist(values: dict[str, Any]) -> Iterator[Finding]:
     if not ("numbers" in values or "numbers_file" in values):
         yield "", "it names no numbers. Add numbers or numbers_file."
@@ -129,6 +137,7 @@ _CHECKS: dict[str, Callable[[dict[str, Any]], Iterator[Finding]]] = {
     "group": _group,
     "api_key": _api_key,
     "webhook": _webhook,
+    "template": _template,
     "blacklist": _blacklist,
 }
 

@@ -93,6 +93,11 @@ def _tables(connection: sqlite3.Connection, sealer: Sealer, secrets: bool) -> It
             if secrets and webhook.secrets:
                 table["secret"] = webhook.secrets[0]
             yield "webhook", table
+    for template in directory.templates.values():
+        if template.group in directory.groups:
+            table = {"name": template.name, "group": directory.groups[template.group].path}
+            table |= {"text": template.text, "variables": list(template.variables)}
+            yield "template", _without_defaults(table, {"variables": []})
     live = {a.id for a in directory.accounts.values() if directory.users[a.user].state != "deleted"}
     for number in directory.numbers.values():
         if number.account in live:

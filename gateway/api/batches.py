@@ -13,8 +13,19 @@ import msgspec
 import trio
 
 from filters.verdict import Reason
+from gateway.accounts import AccountState
 from gateway.api import ids
-from gateway.api.build import Recipe, body_of, message_recipe, recipe, says_little, sender, submit
+from gateway.api.build import (
+    Recipe,
+    body_of,
+    message_recipe,
+    needs_reference,
+    recipe,
+    says_little,
+    sender,
+    submit,
+)
+from gateway.api.dedupe import BUSY, Dedupe, duplicate
 from gateway.api.door import Door, Submission
 from gateway.api.idempotency import Claim, Idempotency
 from gateway.api.invalid import Invalid, Malformed, decode, refuse
@@ -24,6 +35,7 @@ from gateway.api.limits import WAIT_S_MAX, rate_headers, too_fast
 from gateway.api.messages import is_json, not_json, queue_full, refused
 from gateway.api.refusals import OF_THE_GATEWAY, problem_of
 from gateway.api.shapes import BatchAccepted, BatchIn, Content, MessageIn, Refusal
+from gateway.api.templates import fill, start
 from gateway.api.times import show_time
 from gateway.http.messages import Request, Response
 from gateway.http.problems import FieldError, problem
@@ -48,14 +60,23 @@ class Item(msgspec.Struct, gc=False):
     to: str
     submit: SubmitSm
     detail: dict[str, Any] | None
+    dedupe: bool = False
+
+    @property
+    def reference(self) -> str:
+        """Its client_ref, "" for none."""
+        return self.detail.get("ref", "") if self.detail is not None else ""
 
 
 class Batch:
     """A batch while it is being taken: its row, its refusals, and the passes through the door."""
 
-    def __init__(self, core: "Core", door: Door, identity: Identity, claim: Claim | None, ref: str) -> None:
+    def __init__(
+        self, core: "Core", door: Door, dedupe: Dedupe, identity: Identity, claim: Claim | None, ref: str
+    ) -> None:
         self._core = core
         self._door = door
+        self._dedupe = dedupe
         self.identity = identity
         self._claim = claim
         now_ms = core.clock.wall_ms()
@@ -72,6 +93,30 @@ class Batch:
 
     async def take(self, items: Sequence[Item]) -> None:
         """One pass through the door; returns when it is durable."""
+        guarded = [item for item in items if item.dedupe]
+        if not guarded:
+            await self._take(items)
+            return
+        account = self.identity.account.id
+        first: dict[str, int] = {}
+        for item in guarded:
+            first.setdefault(item.reference, item.index)
+        taken = await self._dedupe.claim(account, list(first))
+        try:
+            good: list[Item] = []
+            for item in items:
+                message = taken.get(item.reference, 0) if item.dedupe else 0
+                if message or (item.dedupe and first[item.reference] != item.index):
+                    self.row.total += 1
+                    self.refuse(item.index, item.to, duplicate(message or BUSY))
+                else:
+                    good.append(item)
+            if good:
+                await self._take(good)
+        finally:
+            self._dedupe.release(account, [ref for ref in first if ref not in taken])
+
+    async def _take(self, items: Sequence[Item]) -> None:
         done = trio.Event()
         answers: list[Sequence[int]] = []
         row = self.row
@@ -147,12 +192,25 @@ def answer_of(row: BatchRow, refusals: list[Refusal]) -> BatchAccepted:
 class Items:
     """Makes messages of a batch ready: what they share is made once."""
 
-    def __init__(self, defaults: Content, now_ms: int, sms_type: str, batch: int) -> None:
+    def __init__(self, core: "Core", account: AccountState, defaults: Content, batch: int) -> None:
+        """Raises Invalid for what is wrong with the defaults; its pointer is relative to them."""
+        self._account = account
+        self._directory = core.directory
         self._defaults = defaults
-        self._now_ms = now_ms
-        self._sms_type = sms_type
-        self._common = recipe(defaults, now_ms, sms_type)
+        self._now_ms = core.clock.wall_ms()
+        self._sms_type = account.account.sms_type
+        self._filling = start(core.directory, account, defaults)
+        self._common = recipe(defaults, self._now_ms, self._sms_type)
         self._common.detail = {**(self._common.detail or {}), "batch": batch}
+
+    def for_numbers(self) -> None:
+        """Get ready for numbers without anything of their own. Raises Invalid."""
+        if self._filling is not None:
+            self._common.body = body_of(self._common, self._filling.text(), None)
+        if self._common.body is None:
+            raise Invalid("/text", "missing", "Recipients get the text of the defaults. Give one.")
+        if self._common.dedupe:
+            raise needs_reference()
 
     def of_number(self, index: int, to: str) -> Item:
         """A number that gets what the defaults say. Raises Invalid."""
@@ -161,9 +219,14 @@ class Items:
     def of_message(self, index: int, message: MessageIn) -> Item:
         """A message with what it says beside the defaults. Raises Invalid."""
         common: Recipe = self._common
+        if self._filling is not None or message.template is not None or message.vars is not None:
+            fill(self._directory, self._account, message, self._filling)
+        dedupe = common.dedupe if message.dedupe is None else message.dedupe
+        if dedupe and not message.client_ref:
+            raise needs_reference()
         if not says_little(message):
             own = message_recipe(common, message, self._defaults, self._now_ms, self._sms_type)
-            return Item(index, message.to, submit(own, message.to), own.detail)
+            return Item(index, message.to, submit(own, message.to), own.detail, own.dedupe)
         body = None
         if message.text is not None or message.binary is not None:
             body = body_of(common, message.text, message.binary)
@@ -173,15 +236,18 @@ class Items:
         detail = common.detail
         if message.client_ref:
             detail = {**(detail or {}), "ref": message.client_ref}
-        return Item(index, message.to, one, detail)
+        return Item(index, message.to, one, detail, dedupe)
 
 
 class Batches:
-    def __init__(self, core: "Core", door: Door, ledger: Ledger, idempotency: Idempotency) -> None:
+    def __init__(
+        self, core: "Core", door: Door, ledger: Ledger, idempotency: Idempotency, dedupe: Dedupe
+    ) -> None:
         self._core = core
         self._door = door
         self._ledger = ledger
         self._idempotency = idempotency
+        self._dedupe = dedupe
         self._receiving: set[int] = set()
 
     def post(self, request: Request) -> Response | Awaitable[Response]:
@@ -207,7 +273,7 @@ class Batches:
         account, core = identity.account, self._core
         batch = self.begin(identity, claim, asked.defaults.client_ref or "")
         try:
-            items = self._items(asked, account.account.sms_type, batch.row.id)
+            items = self._items(asked, account, batch.row.id)
         except _Wrong as wrong:
             detail = f"{len(wrong.errors)} fields are not right; nothing was sent."
             return problem("validation", detail, request, errors=wrong.errors)
@@ -223,7 +289,7 @@ class Batches:
 
     def begin(self, identity: Identity, claim: Claim | None, ref: str) -> Batch:
         """A batch of which nothing has come yet."""
-        return Batch(self._core, self._door, identity, claim, ref)
+        return Batch(self._core, self._door, self._dedupe, identity, claim, ref)
 
     def is_receiving(self, batch: int) -> bool:
         return batch in self._receiving
@@ -282,14 +348,13 @@ class Batches:
         await self._ledger.submit(ApiChanges(batches=[row])).stored()
         return row
 
-    def _items(self, asked: BatchIn, sms_type: str, batch: int) -> list[Item]:
+    def _items(self, asked: BatchIn, account: AccountState, batch: int) -> list[Item]:
         """All messages, or every field that is wrong."""
-        make = Items(asked.defaults, self._core.clock.wall_ms(), sms_type, batch)
+        make = Items(self._core, account, asked.defaults, batch)
         items: list[Item] = []
         errors: list[FieldError] = []
         if asked.recipients is not None:
-            if asked.defaults.text is None and asked.defaults.binary is None:
-                raise Invalid("/text", "missing", "Recipients get the text of the defaults. Give one.")
+            make.for_numbers()
             return [make.of_number(index, to) for index, to in enumerate(asked.recipients)]
         for index, message in enumerate(asked.messages or ()):
             try:

@@ -49,9 +49,12 @@ class Recipe(msgspec.Struct, gc=False):
     udh: bytes
     body: Body | None
     detail: dict[str, Any] | None  # kept with every part: reference, metadata, batch
+    dedupe: bool = False
 
 
-_PLAIN = Content()
+def needs_reference() -> Invalid:
+    """What is wrong with `dedupe` alone."""
+    return Invalid("/client_ref", "missing", "dedupe goes by client_ref. Give the message one of its own.")
 
 
 def recipe(content: Content, now_ms: int, sms_type: str) -> Recipe:
@@ -85,6 +88,7 @@ def recipe(content: Content, now_ms: int, sms_type: str) -> Recipe:
         udh,
         None,
         _detail(content),
+        bool(content.dedupe),
     )
     if content.text is not None or content.binary is not None:
         made.body = body_of(made, content.text, content.binary)
@@ -114,9 +118,8 @@ def message_recipe(
     return made
 
 
-_ODD_FIELDS = tuple(
-    name for name in Content.__struct_fields__ if name not in ("text", "binary", "client_ref", "from_")
-)
+_PLAIN_FIELDS = ("text", "binary", "client_ref", "from_", "template", "vars")
+_ODD_FIELDS = tuple(name for name in Content.__struct_fields__ if name not in _PLAIN_FIELDS)
 
 
 def says_little(message: MessageIn) -> bool:

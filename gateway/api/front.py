@@ -15,6 +15,7 @@ import trio
 from gateway.api import sandbox
 from gateway.api.batch_queries import BatchQueries
 from gateway.api.batches import Batches
+from gateway.api.dedupe import Dedupe
 from gateway.api.door import Door
 from gateway.api.idempotency import KEEP_MS, Idempotency
 from gateway.api.keys import Keys
@@ -67,9 +68,10 @@ class HttpFront:
     def _routes(self) -> list[Route]:
         core, needs = self._core, self.keys.needs
         idempotency = Idempotency(core, self.ledger)
-        messages = Messages(core, self.door, idempotency)
+        self.dedupe = dedupe = Dedupe(core, self.ledger)
+        messages = Messages(core, self.door, idempotency, dedupe)
         queries = Queries(core, self.ledger)
-        batches = Batches(core, self.door, self.ledger, idempotency)
+        batches = Batches(core, self.door, self.ledger, idempotency, dedupe)
         streamed = Streamed(core, self.door, batches, idempotency)
         groups = BatchQueries(core, self.ledger, batches)
         send, read, inbound = needs("send"), needs("read"), needs("inbound")
@@ -96,6 +98,7 @@ class HttpFront:
             Route("POST", "/v1/batches/{id}/resume", groups.resume, send),
             Route("GET", "/v1/inbound", queries.inbound, inbound),
             Route("GET", "/v1/balance", queries.balance, read),
+            Route("GET", "/v1/templates", queries.templates, send),
             Route("GET", "/v1/openapi.json", self._openapi),
             Route("GET", "/v1/reference", self._reference),
         ]

@@ -1,7 +1,7 @@
 """Ids as the API shows them: a kind, an underscore and 13 characters of Crockford's base 32, sortable by time."""
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-MESSAGE, BATCH, INBOUND, EVENT = "msg", "bat", "mo", "evt"
+MESSAGE, BATCH, INBOUND, EVENT, TEMPLATE = "msg", "bat", "mo", "evt", "tpl"
 LENGTH = 13  # 65 bits: an id has 63
 
 _PAIRS = tuple(a + b for a in ALPHABET for b in ALPHABET)

@@ -7,7 +7,8 @@ import msgspec
 
 from filters.verdict import Reason
 from gateway.api import ids, sandbox
-from gateway.api.build import Recipe, encoding_name, recipe, submit
+from gateway.api.build import Recipe, encoding_name, needs_reference, recipe, submit
+from gateway.api.dedupe import Dedupe
 from gateway.api.door import Door, Submission
 from gateway.api.idempotency import Claim, Idempotency
 from gateway.api.invalid import Invalid, Malformed, decode, refuse
@@ -15,6 +16,7 @@ from gateway.api.keys import Identity
 from gateway.api.limits import rate_headers, too_fast
 from gateway.api.refusals import problem_of
 from gateway.api.shapes import Estimate, MessageAccepted, MessageIn
+from gateway.api.templates import fill
 from gateway.api.times import show_time
 from gateway.http.messages import Headers, Later, Request, Response
 from gateway.http.problems import FieldError, problem
@@ -44,10 +46,11 @@ def not_json(request: Request, also: str = "") -> Response:
 
 
 class Messages:
-    def __init__(self, core: "Core", door: Door, idempotency: Idempotency) -> None:
+    def __init__(self, core: "Core", door: Door, idempotency: Idempotency, dedupe: Dedupe) -> None:
         self._core = core
         self._door = door
         self._idempotency = idempotency
+        self._dedupe = dedupe
 
     def post(self, request: Request) -> Response | Later | Awaitable[Response]:
         """202 once the message is durable; requests that arrive together share the commit."""
@@ -68,9 +71,19 @@ class Messages:
             account.count_refused(Reason.RATE_EXCEEDED)
             return too_fast(request, account, 1, began)
         if b"idempotency-key" not in request.headers:
-            return self._submit(request, made, one, began, None)
+            return self._begin(request, made, one, began, None)
         return self._idempotency.once(
-            request, lambda claim: self._submit(request, made, one, began, claim), self._rebuild
+            request, lambda claim: self._begin(request, made, one, began, claim), self._rebuild
+        )
+
+    def _begin(
+        self, request: Request, made: Recipe, one: SubmitSm, began: float, claim: Claim | None
+    ) -> Later | Awaitable[Response]:
+        if not made.dedupe:
+            return self._submit(request, made, one, began, claim)
+        assert made.detail is not None
+        return self._dedupe.first(
+            request, made.detail["ref"], lambda: self._submit(request, made, one, began, claim)
         )
 
     async def _rebuild(self, request: Request, subject: int) -> Response | None:
@@ -86,7 +99,11 @@ class Messages:
         if not is_json(request):
             raise _NotJson
         message: MessageIn = decode(_decoder, request.body)
+        if message.template is not None or message.vars is not None:
+            fill(self._core.directory, identity.account, message)
         made = recipe(message, self._core.clock.wall_ms(), identity.account.account.sms_type)
+        if made.dedupe and not message.client_ref:
+            raise needs_reference()
         return message, made, submit(made, message.to)
 
     def _submit(

@@ -73,6 +73,7 @@ _SEND = (
     "quota-exceeded",
     "review-required",
     "no-route",
+    "conflict",
     "idempotency-in-progress",
     "idempotency-mismatch",
 )
@@ -211,6 +212,14 @@ OPERATIONS: dict[str, Operation] = {
         "Parts that the key's user may still use: limit, minus used, minus reserved by messages on their way.",
         "read",
         shapes.Balance,
+    ),
+    "GET /v1/templates": Operation(
+        "list_templates",
+        "List templates",
+        "Texts with variables that the account's group may send: `template` of a message names one by its id and"
+        " gives the values. Administrators declare them.",
+        "send",
+        shapes.TemplatePage,
     ),
     "GET /v1/openapi.json": Operation(
         "get_openapi",

@@ -11,6 +11,7 @@ from gateway.api.keys import Identity
 from gateway.api.ledger import Ledger
 from gateway.api.parameters import Parameters, next_cursor
 from gateway.api.shapes import Balance, InboundOut, InboundPage, MessagePage
+from gateway.api.templates import visible
 from gateway.api.views import FAILURES, inbound_out, message_out, states_of
 from gateway.http.messages import Request, Response
 from gateway.http.problems import problem
@@ -132,6 +133,11 @@ class Queries:
         return Response(
             200, _encode(Balance(balance.limit, balance.used, balance.reserved, balance.available))
         )
+
+    def templates(self, request: Request) -> Response:
+        """The templates that the key's account may send."""
+        identity: Identity = request.context
+        return Response(200, _encode(visible(self._core.directory, identity.account)))
 
 
 def unknown_message(request: Request) -> Response:

@@ -34,6 +34,14 @@ and every repetition gets the first answer with `Idempotency-Replayed: true`.
 
 **Rates** count parts (one SMS each). `RateLimit` says what is left; 429 says when to come again.
 
+**Once a day.** `"dedupe": true` refuses a message whose `client_ref` was accepted within 24 hours (409; in a batch, that
+message alone): a guard of each message, where an Idempotency-Key guards a request.
+
+**Templates** are texts with variables that an administrator declared for your group; GET /v1/templates lists them.
+`"template": {"id": "tpl_…", "vars": {"name": "value"}}` takes the place of `text` and is judged, cut and counted as such.
+
+**Money.** Sluice counts parts and knows no prices, so no answer has a price or cost: `parts` is what a message costs.
+
 **Ids** sort by time. Times are RFC 3339 in UTC. Absent and null fields mean the same. Unknown fields are refused.
 Fields may be added to answers within /v1; none is ever renamed or removed.
 """
@@ -74,8 +82,12 @@ def _operation(route: Route, operation: Operation) -> Iterator[str]:
             yield ""
             yield f"    {msgspec.json.encode(operation.example).decode()}"
         yield ""
+    if operation.spoken:
+        yield f"Speaks {', '.join(kind.__name__ for kind in operation.spoken)}."
+        yield ""
     name = getattr(operation.answer, "__name__", "text")
-    yield f"Answers {operation.status} with {name}. Otherwise:"
+    what = f"{operation.status} with {name}" if operation.answer is not None else f"{operation.status}"
+    yield f"Answers {what}. Otherwise:"
     for status, codes in statuses_of(operation).items():
         yield f"- {status}: {', '.join(codes)}"
     yield ""

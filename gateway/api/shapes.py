@@ -71,11 +71,39 @@ Status = Literal[
 ]
 
 
+Variables = Annotated[
+    dict[Annotated[str, Meta(max_length=60)], Annotated[str, Meta(max_length=1000)]],
+    Meta(max_length=50, description="Values of the template's variables, put in as they are."),
+]
+
+
+class TemplateUse(msgspec.Struct, forbid_unknown_fields=True):
+    """A template to send, with values for its variables."""
+
+    id: (
+        Annotated[str, Meta(max_length=40, description="From GET /v1/templates. In a batch: the defaults'.")]
+        | None
+    ) = None
+    vars: Variables | None = None
+
+
 class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What a message may say beside its number; as `defaults` it holds for a whole batch."""
 
     from_: Sender | None = msgspec.field(name="from", default=None)
     text: Text | None = None
+    template: TemplateUse | None = None
+    vars: (
+        Annotated[
+            dict[Annotated[str, Meta(max_length=60)], Annotated[str, Meta(max_length=1000)]],
+            Meta(
+                max_length=50,
+                description="Values of the template's variables, beside those in `template`: for the messages of"
+                " a batch whose defaults name one.",
+            ),
+        ]
+        | None
+    ) = None
     binary: (
         Annotated[
             str,
@@ -124,11 +152,20 @@ class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ) = None
     dlr: Annotated[bool, Meta(description="Report how it ends. Default true.")] | None = None
     client_ref: Reference | None = None
+    dedupe: (
+        Annotated[
+            bool,
+            Meta(
+                description="Refuse the message if one with the same client_ref was accepted within 24 hours."
+            ),
+        ]
+        | None
+    ) = None
     metadata: Metadata | None = None
 
 
 class MessageIn(Content, kw_only=True):
-    """One message to send: a number, and exactly one of text and binary."""
+    """One message to send: a number, and exactly one of text, template and binary."""
 
     to: Number
 
@@ -278,6 +315,20 @@ class InboundOut(msgspec.Struct, omit_defaults=True):
 class InboundPage(msgspec.Struct):
     data: list[InboundOut]
     next: str | None
+
+
+class TemplateView(msgspec.Struct):
+    """A text with variables, each written 【name】 in it."""
+
+    id: str
+    name: str
+    group: str
+    text: str
+    variables: list[str]
+
+
+class TemplatePage(msgspec.Struct):
+    data: list[TemplateView]
 
 
 class Balance(msgspec.Struct):

@@ -58,8 +58,7 @@ class Streamed:
         try:
             defaults, line = await _first(lines)
             batch = self._batches.begin(identity, claim, defaults.client_ref or "")
-            now_ms = self._core.clock.wall_ms()
-            make = Items(defaults, now_ms, identity.account.account.sms_type, batch.row.id)
+            make = self._items(identity, defaults, batch)
         except (Invalid, Malformed) as error:
             return refuse(error, request)
         with self._batches.receiving(batch):
@@ -75,6 +74,12 @@ class Streamed:
             response.headers = [*response.headers, (b"x-gateway-problem", detail)]
             response.close = True
         return response
+
+    def _items(self, identity: Identity, defaults: Content, batch: Batch) -> Items:
+        try:
+            return Items(self._core, identity.account, defaults, batch.row.id)
+        except Invalid as error:
+            raise Invalid("/defaults" + error.pointer, error.code, error.detail) from None
 
     async def _take_all(self, lines: "Lines", line: bytes, make: Items, batch: Batch) -> BodyBroken | None:
         """Judge and store line by line; what broke the body, if something did."""

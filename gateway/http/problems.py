@@ -106,9 +106,9 @@ _TYPES = (
     ProblemType(
         "conflict",
         409,
-        "The message is no longer in a state for this",
+        "This does not go together with what is there",
         False,
-        "Only what still waits can be cancelled; GET its status first.",
+        "Only what still waits can be cancelled: GET its status. With `dedupe` a client_ref is taken once a day.",
     ),
     ProblemType(
         "idempotency-in-progress",
