@@ -209,6 +209,9 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         "smpp.tls.listen": config.smpp.tls.listen,
         "http.listen": config.http.listen,
         "console.listen": config.console.listen,
+        "kannel.listen": config.kannel.listen,
+        "jasmin.listen": config.jasmin.listen,
+        "jasmin.rest_listen": config.jasmin.rest_listen,
     }
     seen: dict[tuple[str, int], str] = {}
     for key, text in listeners.items():

@@ -30,6 +30,7 @@ from gateway.control_daemon import operations
 from gateway.core import Core
 from gateway.habits import HabitKeeper
 from gateway.housekeeping import Housekeeping
+from gateway.legacy.front import LegacyFront, is_on
 from gateway.links.dialer import Dialer
 from gateway.links.link import Ticker
 from gateway.links.server import SmppServer
@@ -39,8 +40,8 @@ from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
 from gateway.settings import Config
 from gateway.tasks import TaskRunner
-from store.config_db import ConfigStore
 from store.api_db import paused_ranges
+from store.config_db import ConfigStore
 from store.files import DataLock, StoreError
 from store.port import StoreFailed, StoreFull, StoreOptions
 from store.traffic import SqliteStore
@@ -72,7 +73,8 @@ class Daemon:
         self.housekeeping = Housekeeping(core, self._consolidate)
         self.habits = HabitKeeper(core, configuration)
         self.tasks = TaskRunner(core, configuration, data)
-        self.front: HttpFront | None = None  # the HTTP listener's, while it is on
+        self.front: HttpFront | None = None  # the HTTP listeners', while one of them is on
+        self.legacy: LegacyFront | None = None  # of Kannel's and Jasmin's form, while on
         self.addresses: dict[str, tuple[str, int]] = {}
         self.console_setup_url = ""
         self._configuring = trio.Lock()
@@ -146,6 +148,8 @@ class Daemon:
                     nursery.start_soon(link.leave, LINK_GOODBYE_S)
                 if self.front is not None:
                     nursery.start_soon(self.front.leave, LINK_GOODBYE_S)
+                if self.legacy is not None:
+                    nursery.start_soon(self.legacy.leave, LINK_GOODBYE_S)
 
     async def _listen(self, listening: trio.Nursery, links: trio.Nursery) -> None:
         smpp = self.config.smpp
@@ -155,10 +159,15 @@ class Daemon:
             await self._listen_smpp(
                 "smpp-tls", smpp.tls.listen, server_context(self.config), listening, links
             )
-        if self.config.http.listen:
-            listeners = await self.open_listeners("http", self.config.http.listen)
+        http, legacy = self.config.http.listen, is_on(self.config)
+        if http or legacy:
+            listeners = await self.open_listeners("http", http) if http else []
             self.front = HttpFront(self, latencies=self.core.latencies)
             listening.start_soon(self.front.serve, listeners, links)
+        if legacy:
+            assert self.front is not None
+            self.legacy = LegacyFront(self, self.front.door)
+            await self.legacy.open(listening, links)
 
     async def _listen_smpp(
         self, name: str, listen: str, tls: ssl.SSLContext | None, listening: trio.Nursery, links: trio.Nursery

@@ -175,6 +175,35 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class KannelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kannel's sendsms for applications that were written for it. Off while `listen` is empty."""
+
+    listen: Annotated[
+        str, Meta(description='Address and port, such as "127.0.0.1:13013" (Kannel\'s); "" is off.')
+    ] = ""
+    global_sender: Annotated[
+        str, Meta(description="Sender of messages that name none, whose account has no default_sender.")
+    ] = ""
+    charset: Annotated[
+        str, Meta(description="Charset of texts that name none. ISO-8859-1 is that of Kannel before 1.4.4.")
+    ] = "UTF-8"
+    immediate_reply: Annotated[
+        bool,
+        Meta(description='Answer "Sent." with denied receivers and parts, as immediate-sendsms-reply does.'),
+    ] = False
+
+
+class JasminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Jasmin's HTTP API and its REST wrapper for applications that were written for them."""
+
+    listen: Annotated[
+        str, Meta(description='/send, /rate, /balance, /ping: "127.0.0.1:1401" is Jasmin\'s; "" is off.')
+    ] = ""
+    rest_listen: Annotated[
+        str, Meta(description='/secure/send and the like: "127.0.0.1:8080" is Jasmin\'s; "" is off.')
+    ] = ""
+
+
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A bound on everything that a peer can make us keep (promise P12)."""
 
@@ -269,6 +298,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smpp: SmppSettings = SmppSettings()
     http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
+    kannel: KannelSettings = KannelSettings()
+    jasmin: JasminSettings = JasminSettings()
     limits: LimitSettings = LimitSettings()
     receipts: ReceiptSettings = ReceiptSettings()
     log: LogSettings = LogSettings()

@@ -65,6 +65,9 @@ class Account(msgspec.Struct, frozen=True):
     allow: tuple[str, ...] = ()  # CIDR; empty = from anywhere
     senders: tuple[str, ...] = ()  # exact, or a prefix ending in *; empty = any
     default_sender: str = ""
+    faked_sender: str = ""  # over Kannel's sendsms: sent instead of whatever the request says
+    mo_url: str = ""  # inbound messages are told there, in the form of `mo_form`
+    mo_form: Literal["kannel-get", "kannel-post", "jasmin-get", "jasmin-post"] = "kannel-get"
     sms_type: str = "api"
     trusted: bool = True  # False: a word or group that asks for review refuses the message
     receipts: Literal["message", "part"] = "message"  # for a submit_sm that the gateway split

@@ -1,0 +1,109 @@
+"""The listeners of Kannel's and Jasmin's form, each with its own routes, on the one HTTP server's machinery.
+
+legacy = LegacyFront(daemon, door)
+nursery.start_soon(legacy.serve, listening, links)
+await legacy.leave(5.0)                               at drain
+"""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway.api.door import Door
+from gateway.http.limits import HttpLimits
+from gateway.http.messages import Request, Response
+from gateway.http.routes import Route, Router
+from gateway.http.server import HttpServer
+from gateway.legacy import kannel
+from gateway.legacy.credentials import Credentials
+from gateway.legacy.jasmin import Jasmin
+from gateway.legacy.jasmin_rest import JasminRest
+from gateway.legacy.kannel import Kannel
+from gateway.links.guard import BindGuard
+
+if TYPE_CHECKING:
+    from gateway.daemon import Daemon
+    from gateway.settings import Config
+
+SENDSMS = "/cgi-bin/sendsms"
+NOTHING_HERE = (
+    b"<html><head><title>404 - No Such Resource</title></head><body><h1>No Such Resource</h1></body></html>"
+)
+
+
+class LegacyRouter(Router):
+    """Paths that are not there, and methods that a path does not take, are answered as the original answers.
+
+    A HEAD is never a message: what only looks must not send.
+    """
+
+    def __init__(self, unknown: Response) -> None:
+        super().__init__()
+        self._unknown = unknown
+
+    def find(self, request: Request) -> Response | None:
+        return self._unknown if request.method == "HEAD" or super().find(request) else None
+
+
+def is_on(config: "Config") -> bool:
+    """Whether any of these listeners is."""
+    return bool(config.kannel.listen or config.jasmin.listen or config.jasmin.rest_listen)
+
+
+class LegacyFront:
+    """What listens for applications that were written for another gateway."""
+
+    def __init__(self, daemon: "Daemon", door: Door) -> None:
+        core, config = daemon.core, daemon.config
+        self._daemon = daemon
+        smpp = config.smpp
+        guard = BindGuard(smpp.bind_failures_max, smpp.bind_ban_s)
+        self.credentials = Credentials(core, guard, password_octets_max=smpp.password_octets_max)
+        self.servers: dict[str, HttpServer] = {}
+        self._listens = {
+            "kannel": config.kannel.listen,
+            "jasmin": config.jasmin.listen,
+            "jasmin-rest": config.jasmin.rest_listen,
+        }
+        sendsms = Kannel(core, door, self.credentials, config.kannel).sendsms
+        jasmin = Jasmin(core, door, self.credentials)
+        rest = JasminRest(core, jasmin, self.credentials, self._told_of)
+        nothing = Response(404, NOTHING_HERE, b"text/html; charset=utf-8")
+        self._add("kannel", kannel.answer(*kannel.UNKNOWN_REQUEST), [
+            Route("GET", SENDSMS, sendsms),
+            Route("POST", SENDSMS, sendsms),
+        ])  # fmt: skip
+        self._add("jasmin", nothing, [
+            Route("GET", "/send", jasmin.send),
+            Route("POST", "/send", jasmin.send),
+            Route("GET", "/rate", jasmin.rate),
+            Route("GET", "/balance", jasmin.balance),
+            Route("GET", "/ping", jasmin.ping),
+        ])  # fmt: skip
+        self._add("jasmin-rest", nothing, rest.routes())
+
+    def _add(self, name: str, unknown: Response, routes: list[Route]) -> None:
+        if not self._listens[name]:
+            return
+        server = HttpServer([], HttpLimits.of(self._daemon.config), self._daemon.core.clock)
+        server.router = LegacyRouter(unknown)
+        for route in routes:
+            server.router.add(route)
+        self.servers[name] = server
+
+    # -- running ----------------------------------------------------------------------------------
+
+    async def open(self, listening: trio.Nursery, links: trio.Nursery) -> None:
+        """Listen. Accepting ends with `listening`, connections with `links`."""
+        for name, server in self.servers.items():
+            listeners = await self._daemon.open_listeners(name, self._listens[name])
+            listening.start_soon(server.serve, listeners, links)
+
+    async def leave(self, wait_s: float) -> None:
+        """Answer what is being answered, close the rest."""
+        async with trio.open_nursery() as nursery:
+            for server in self.servers.values():
+                nursery.start_soon(server.leave, wait_s)
+
+    def _told_of(self, batch_id: str, config: dict[str, object], to: str, outcome: object) -> None:
+        """Nobody is called back yet."""
