@@ -96,8 +96,8 @@ def test_the_environment_gives_every_kind_of_value(
         ("[smtp]\n", 'sluice.toml: unknown key "smtp". The nearest known key is "smpp": correct the name.'),
         (
             "zzz = 1\n",
-            'sluice.toml: unknown key "zzz". Remove it, or use one of: console, http, limits, log, receipts, smpp,'
-            " store.",
+            'sluice.toml: unknown key "zzz". Remove it, or use one of: console, http, jasmin, kannel,'
+            " limits, log, receipts, smpp, store.",
         ),
         (
             '[smpp]\nenquire_link_s = "soon"\n',
