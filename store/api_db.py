@@ -18,6 +18,7 @@ from sqlite_utils import Database, Migrations
 
 from store.files import StoreError, make_data_directory, open_private
 from store.port import StoreFailed
+from store.webhook_schema import WEBHOOK_TABLES
 
 FILE = "api.db"
 BUSY_TIMEOUT_MS = 5000
@@ -60,6 +61,13 @@ def create_tables(database: Database) -> None:
 def create_pauses(database: Database) -> None:
     """Batches that are paused. Apart from their rows, which are written again while a batch is received."""
     database.execute("CREATE TABLE batch_pause (batch INTEGER PRIMARY KEY) STRICT")
+
+
+@api_migrations()
+def remember_webhooks(database: Database) -> None:
+    """How far each endpoint has heard, and what could not be delivered to it yet or at all."""
+    for statement in WEBHOOK_TABLES:
+        database.execute(statement)
 
 
 class KeyRow(msgspec.Struct, gc=False):
@@ -200,6 +208,20 @@ class ApiStore:
             raise ApiFull(f"{self.path} cannot grow: the disk is full.") from error
         raise StoreFailed(f"{self.path} cannot be written: {error}.") from error
 
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, durable at its end. Raises ApiFull, StoreFailed."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back(error)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
     def purge(self, *, keys_before_ms: int, messages_before: int) -> bool:
         """Take out what is older; True when there is more."""
         connection = self._connection
@@ -229,7 +251,8 @@ class ApiStore:
     # -- reading ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection, for one short call."""
         with self._reading:
             if self._reader is None:
                 self._reader = sqlite3.connect(
@@ -245,7 +268,7 @@ class ApiStore:
     def find_keys(self, wanted: Sequence[tuple[int, str]]) -> dict[tuple[int, str], KeyRow]:
         """(account, key) -> row, for those that are known."""
         found = {}
-        with self._read() as connection:
+        with self.reading() as connection:
             for pair in wanted:
                 row = connection.execute(
                     "SELECT * FROM idempotency WHERE account = ? AND key = ?", pair
@@ -256,7 +279,7 @@ class ApiStore:
 
     def messages_by_reference(self, account: int, ref: str, before: int, limit: int) -> list[int]:
         """Ids of messages that were given this reference, newest first."""
-        with self._read() as connection:
+        with self.reading() as connection:
             return [
                 row[0]
                 for row in connection.execute(
@@ -271,7 +294,7 @@ class ApiStore:
     ) -> dict[str, list[int]]:
         """reference -> ids above `after` of messages that were given it, newest first; those there are."""
         found: dict[str, list[int]] = {}
-        with self._read() as connection:
+        with self.reading() as connection:
             for ref in refs:
                 rows = connection.execute(
                     "SELECT message FROM reference WHERE account = ? AND ref = ? AND message > ?"
@@ -284,13 +307,13 @@ class ApiStore:
 
     def batch(self, batch: int) -> BatchRow | None:
         """A batch by id."""
-        with self._read() as connection:
+        with self.reading() as connection:
             row = connection.execute("SELECT * FROM batch WHERE id = ?", (batch,)).fetchone()
         return None if row is None else BatchRow(*row)
 
     def ranges(self, batch: int, after: int = 0, limit: int = 10_000) -> list[tuple[int, int]]:
         """(first, last) part ids of a batch's passes that end behind `after`, ascending."""
-        with self._read() as connection:
+        with self.reading() as connection:
             return connection.execute(
                 "SELECT first, last FROM batch_range WHERE batch = ? AND last > ? ORDER BY first LIMIT ?",
                 (batch, after, limit),
@@ -298,12 +321,12 @@ class ApiStore:
 
     def paused(self) -> list[int]:
         """Batches that are paused."""
-        with self._read() as connection:
+        with self.reading() as connection:
             return [row[0] for row in connection.execute("SELECT batch FROM batch_pause")]
 
     def batches(self, account: int, before: int, limit: int) -> list[BatchRow]:
         """Batches of an account, newest first."""
-        with self._read() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 "SELECT * FROM batch WHERE account = ? AND id < ? ORDER BY id DESC LIMIT ?",
                 (account, before, limit),

@@ -106,15 +106,7 @@ def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -
             )
         },
         webhooks={
-            row[0]: _struct(
-                Webhook,
-                row[5],
-                id=row[0],
-                account=row[1],
-                name=row[2],
-                state=row[4],
-                secrets=active_secrets(sealer, row[1], row[2], row[3], now_ms),
-            )
+            row[0]: _webhook(sealer, now_ms, *row)
             for row in rows(
                 "SELECT id, account_id, name, secrets_sealed, state, settings FROM webhook"
                 " WHERE state <> 'deleted' AND account_id IN (SELECT id FROM account WHERE state <> 'deleted')"
@@ -128,6 +120,30 @@ def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -
             )
         },
     )
+
+
+def _webhook(
+    sealer: Sealer,
+    now_ms: int,
+    identifier: int,
+    account: int,
+    name: str,
+    column: bytes,
+    state: str,
+    settings: str,
+) -> Webhook:
+    secrets, until = active_secrets(sealer, account, name, column, now_ms)
+    webhook: Webhook = _struct(
+        Webhook,
+        settings,
+        id=identifier,
+        account=account,
+        name=name,
+        state=state,
+        secrets=secrets,
+        overlap_until=until,
+    )
+    return webhook
 
 
 def carrier_password(sealer: Sealer, name: str, sealed: bytes | None) -> str:

@@ -109,7 +109,8 @@ class Webhook(msgspec.Struct, frozen=True):
     events: tuple[EventType, ...] = ()  # empty = all
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4  # requests at once
     state: Literal["active", "paused", "gone"] = "active"  # gone: the receiver answered 410
-    secrets: tuple[str, ...] = ()  # newest first; all of them sign
+    secrets: tuple[str, ...] = ()  # the one that signs, and the one before it
+    overlap_until: int = 0  # UTC milliseconds: so long the one before signs as well
 
     def __repr__(self) -> str:
         """The endpoint without its secrets, and without a URL that may hold one."""

@@ -124,7 +124,7 @@ TABLES: dict[str, Table] = {
     "webhook": Table(
         _types(
             Webhook,
-            ("secrets",),
+            ("secrets", "overlap_until"),
             user=Name,
             account=Name,
             name=Annotated[str, msgspec.Meta(min_length=1, max_length=64)],

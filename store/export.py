@@ -89,7 +89,7 @@ def _tables(connection: sqlite3.Connection, sealer: Sealer, secrets: bool) -> It
         account = directory.accounts[webhook.account]
         if directory.users[account.user].state != "deleted":
             table = {"account": account.system_id}
-            table |= _struct(webhook, Webhook, ("name",), omit=("account", "secrets"))
+            table |= _struct(webhook, Webhook, ("name",), omit=("account", "secrets", "overlap_until"))
             if secrets and webhook.secrets:
                 table["secret"] = webhook.secrets[0]
             yield "webhook", table

@@ -54,9 +54,12 @@ def unsealed(sealer: Sealer, account: int, name: str, column: bytes) -> list[Kep
     return _decode(sealer.unseal(column, _context(account, name)))
 
 
-def active_secrets(sealer: Sealer, account: int, name: str, column: bytes, now_ms: int) -> tuple[str, ...]:
-    """Those that sign now, newest first."""
-    return tuple(one.secret for one in unsealed(sealer, account, name, column) if one.until_ms > now_ms)
+def active_secrets(
+    sealer: Sealer, account: int, name: str, column: bytes, now_ms: int
+) -> tuple[tuple[str, ...], int]:
+    """Those that sign now, newest first, and until when the second of them does (0: there is none)."""
+    good = [one for one in unsealed(sealer, account, name, column) if one.until_ms > now_ms]
+    return tuple(one.secret for one in good), good[1].until_ms if len(good) > 1 else 0
 
 
 def rotated(kept: list[Kept], secret: str, now_ms: int, overlap_ms: int) -> list[Kept]:
