@@ -378,6 +378,7 @@ def readers_of(directory: Directory) -> dict[int, int]:
     Without a password nobody can bind: nothing waits for a bind that will never come.
     """
     keyed = {key.account for key in directory.api_keys.values()}
+    keyed |= {webhook.account for webhook in directory.webhooks.values()}
     readers: dict[int, int] = {}
     for account in directory.accounts.values():
         if not account.password_hash:
