@@ -21,6 +21,7 @@ from gateway.events.log import EventLog
 from gateway.inbound import InboundMessages, Owners
 from gateway.intake import Intake, Rules
 from gateway.latency import Latencies
+from gateway.legacy.switch import is_on
 from gateway.operations import Operations
 from gateway.outcomes import Outcomes
 from gateway.ports import Ports
@@ -108,7 +109,7 @@ class Core:
                 known.apply(account, directory, now)
         for account_id in [a for a in self.accounts if a not in directory.accounts]:
             del self.accounts[account_id]
-        self.outcomes.readers = readers_of(directory)
+        self.outcomes.readers = readers_of(directory, callbacks=is_on(self.config))
         self.accounts_by_system_id = {a.account.system_id: a for a in self.accounts.values()}
         for carrier in directory.carriers.values():
             state = self.carriers.get(carrier.id)
@@ -372,10 +373,13 @@ class Core:
             accounts[account_id].pump()
 
 
-def readers_of(directory: Directory) -> dict[int, int]:
+def readers_of(directory: Directory, *, callbacks: bool = False) -> dict[int, int]:
     """account -> who hears of its messages (EventFor bits), for accounts that others than binds listen to.
 
     Without a password nobody can bind: nothing waits for a bind that will never come.
+
+    Args:
+      callbacks: whoever has a password may ask to be called back (Kannel's dlr-url, Jasmin's pushes).
     """
     keyed = {key.account for key in directory.api_keys.values()}
     keyed |= {webhook.account for webhook in directory.webhooks.values()}
@@ -383,6 +387,6 @@ def readers_of(directory: Directory) -> dict[int, int]:
     for account in directory.accounts.values():
         if not account.password_hash:
             readers[account.id] = EventFor.CURSORS
-        elif account.id in keyed:
+        elif callbacks or account.id in keyed:
             readers[account.id] = EventFor.BINDS | EventFor.CURSORS
     return readers

@@ -30,7 +30,8 @@ from gateway.control_daemon import operations
 from gateway.core import Core
 from gateway.habits import HabitKeeper
 from gateway.housekeeping import Housekeeping
-from gateway.legacy.front import LegacyFront, is_on
+from gateway.legacy.front import LegacyFront
+from gateway.legacy.switch import is_on
 from gateway.links.dialer import Dialer
 from gateway.links.link import Ticker
 from gateway.links.server import SmppServer

@@ -58,6 +58,7 @@ MESSAGE_STATE_OF_STATE = {
 
 
 _SPLIT = PartFlag.SPLIT_BY_US
+_TELL_ACCEPTED = PartFlag.TELL_ACCEPTED
 _SENT, _FINAL_FROM = int(State.SENT), int(State.DELIVERED)
 FOR_BINDS = EventFor.BINDS
 
@@ -124,6 +125,8 @@ class Outcomes:
                 if part.state < _SENT or part.state == State.HELD:
                     settle(user_of(part.account), id_day(part.id))
                     part.state = _SENT
+                    if part.flags & _TELL_ACCEPTED:
+                        events.append(self._accepted(carrier, bind, part, now_ms, changes))
                 elif part.id in self._unsettled:
                     # It ended as not sent, and its parts were given back: it was sent, after all.
                     del self._unsettled[part.id]
@@ -174,6 +177,15 @@ class Outcomes:
             carrier.put_back(retry)
         changes.usage += tally.rows()
         return events
+
+    def _accepted(self, carrier: CarrierState, bind: int, part: Part, now_ms: int, changes: Changes) -> Event:
+        """A carrier took a message whose customer wants to hear of that; binds never do."""
+        event_id, state = self._ids.mint(), int(MessageState.ACCEPTED)
+        readers = EventFor.CURSORS
+        changes.receipts.append(
+            Receipt(event_id, part.id, part.account, carrier.id, bind, now_ms, state, NO_ERROR, readers, b"")
+        )
+        return Event(event_id, RECEIPT, part.account, part, state, NO_ERROR, now_ms, b"", readers)
 
     @staticmethod
     def _decided(part: Part) -> bool:

@@ -23,7 +23,6 @@ from gateway.links.guard import BindGuard
 
 if TYPE_CHECKING:
     from gateway.daemon import Daemon
-    from gateway.settings import Config
 
 SENDSMS = "/cgi-bin/sendsms"
 NOTHING_HERE = (
@@ -43,11 +42,6 @@ class LegacyRouter(Router):
 
     def find(self, request: Request) -> Response | None:
         return self._unknown if request.method == "HEAD" or super().find(request) else None
-
-
-def is_on(config: "Config") -> bool:
-    """Whether any of these listeners is."""
-    return bool(config.kannel.listen or config.jasmin.listen or config.jasmin.rest_listen)
 
 
 class LegacyFront:

@@ -18,6 +18,7 @@ from store.model import (
     NO_ERROR,
     Attempt,
     Changes,
+    EventFor,
     Outcome,
     Part,
     PartFlag,
@@ -639,3 +640,21 @@ def test_a_message_cancelled_whole_is_told_once() -> None:
     events = of.outcomes.end(parts, State.CANCELLED, Reason.CANCELLED, changes)
     of.committed(changes)
     assert len(events) == 1 and len(changes.outcomes) == 3 and settled(of) == (0, 0)
+
+
+def test_an_acceptance_is_told_to_who_asked_for_it_and_never_to_binds() -> None:
+    w = world()
+    changes = Changes()
+    asked = w.sent(make_part(w.ids.mint(), flags=PartFlag.TELL_ACCEPTED))
+    other = w.sent(make_part(w.ids.mint()))
+    answers = [(flight, ok(b"id")) for flight in (asked, other)]
+    events = w.outcomes.answers(w.carrier, 1, answers, changes)
+    assert [(event.part, event.state, event.readers) for event in events] == [
+        (asked.part, ACCEPTED, EventFor.CURSORS)
+    ]
+    assert [(row.part_id, row.message_state, row.event, row.raw) for row in changes.receipts] == [
+        (asked.part.id, ACCEPTED, EventFor.CURSORS, b"")
+    ]
+    again = Changes()
+    assert w.outcomes.answers(w.carrier, 1, [(asked, ok(b"id2"))], again) == []
+    assert again.receipts == []
