@@ -24,7 +24,7 @@ def read(kind: str, text: str) -> int:
         number = int(text)
         return number if number < 1 << 63 else 0
     head, _, tail = text.partition("_")
-    if head != kind or len(tail) != LENGTH:
+    if head != kind or len(tail) != LENGTH or not tail.isascii():
         return 0
     number = 0
     for character in tail.upper():

@@ -26,7 +26,8 @@ class Malformed(Exception):
     """Octets that are no JSON at all."""
 
 
-_PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
+_AT = " - at `"  # behind it the place, whose steps are names of ours: the last one, as a client's name may hold more
+_PLACE = re.compile(r"(?:key in )?\$(.*)`")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
@@ -52,10 +53,11 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
 
 
 def _invalid(text: str) -> Invalid:
-    place = _PLACE.search(text)
+    said, _, behind = text.rpartition(_AT)
+    place = _PLACE.fullmatch(behind) if said else None
     pointer = ""
     if place:
-        text = text[: place.start()]
+        text = said
         for name, index in _STEP.findall(place.group(1)):
             pointer += "/" + (index or name.replace("~", "~0").replace("/", "~1"))
     if unknown := _UNKNOWN.match(text):

@@ -13,6 +13,7 @@ from store.ids import SECOND_BITS
 CURSOR = "cur"
 NEWEST = (1 << 63) - 1
 PARAMETERS_MAX = 20
+LIMIT_DIGITS_MAX = 9
 
 
 class Parameters:
@@ -48,7 +49,8 @@ class Parameters:
         value = self._values.get("limit")
         if value is None:
             return default
-        if not (value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= most):
+        digits = value.isascii() and value.isdigit() and len(value) <= LIMIT_DIGITS_MAX
+        if not (digits and 1 <= int(value) <= most):
             raise Invalid("?limit", "range", f"limit is a whole number from 1 to {most}.")
         return int(value)
 
@@ -76,7 +78,7 @@ class Parameters:
             raise Invalid(
                 "?since", "bad-time", "Write the time as RFC 3339 with offset: 2026-11-22T00:00:00Z."
             )
-        return max(0, milliseconds(moment) // 1000) << SECOND_BITS
+        return min(max(0, milliseconds(moment) // 1000) << SECOND_BITS, NEWEST)
 
 
 def next_cursor(before: int) -> str:

@@ -3,10 +3,12 @@ refused and ends the connection, for behind a proxy it could smuggle a request.
 
 llhttp refuses by itself: Content-Length beside Transfer-Encoding, twice, or no number; line folding; bare CR
 or LF; NUL and other controls in a field; a space before the colon; bad chunk sizes. Refused here on top:
-Transfer-Encoding other than plain `chunked` or in HTTP/1.0, no or several Host fields, a fragment in the
-target, versions other than 1.0 and 1.1, and everything beyond its bound.
+Transfer-Encoding other than plain `chunked` or in HTTP/1.0, no or several Host fields or one that is no host, a
+URL as target whose host is another, a fragment in the target, versions other than 1.0 and 1.1, and everything
+beyond its bound.
 """
 
+import re
 from collections.abc import Callable
 
 import httptools
@@ -15,11 +17,15 @@ import msgspec
 from gateway.http.limits import (
     CHUNK_OVERHEAD_FACTOR,
     HEADERS_MAX,
+    PIECE_OCTETS_MIN,
     URL_OCTETS_MAX,
     HttpLimits,
 )
 from gateway.http.messages import Request, Response
 from gateway.http.problems import problem
+
+# RFC 9110 section 7.2: a registered name or an address, and a port. No list, no user, no path.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class Fault(msgspec.Struct):
@@ -93,7 +99,8 @@ class RequestParser:
         self._octets = 0
         self._fed_in_message = 0
         self._hosts = 0
-        self._pieces: list[bytes] = []
+        self._host = b""  # of the request before: most are alike, and need no second look
+        self._pieces: list[bytes | bytearray] = []
         self._body_octets = 0
         self._body_max = 0
         self._streamed: Incoming | None = None
@@ -226,11 +233,14 @@ class RequestParser:
             self.fault = Fault("version", f"HTTP/{version} is not spoken here. Use HTTP/1.1.")
         elif self._hosts > 1 or (not self._hosts and version == "1.1"):
             self.fault = Fault("invalid-request", "HTTP/1.1 wants exactly one Host field.")
+        elif self._hosts and headers[b"host"] != self._host and not _HOST.fullmatch(headers[b"host"]):
+            self.fault = Fault("invalid-request", "The Host field is not a host name with or without a port.")
         elif b"transfer-encoding" in headers:
             if version == "1.0":
                 self.fault = Fault("invalid-request", "Transfer-Encoding has no meaning in HTTP/1.0.")
             elif headers[b"transfer-encoding"].lower() != b"chunked":
                 self.fault = Fault("not-implemented", "The only Transfer-Encoding known is chunked.")
+        self._host = headers.get(b"host", b"")
         if b"#" in self._url and self.fault is None:
             self.fault = Fault("invalid-request", "A request target has no fragment.")
         if self.fault is not None:
@@ -243,9 +253,11 @@ class RequestParser:
         scheme, colon, rest = target.partition(b"://")
         if colon and scheme.lower() in (b"http", b"https"):
             authority, slash, path = rest.partition(b"/")
-            if authority:
+            if authority and authority.lower() == self._host.lower():
                 return slash + path if slash else b"/"
-        self.fault = Fault("invalid-request", "The request target is neither a path nor a URL.")
+        self.fault = Fault(
+            "invalid-request", "The request target is neither a path nor a URL of the host in the Host field."
+        )
         raise _Stop
 
     def on_body(self, piece: bytes) -> None:
@@ -266,7 +278,14 @@ class RequestParser:
                 self.fault = Fault("queue-full", "Too many large bodies at once. Try again in a moment.")
                 raise _Stop
             self.reserved += len(piece)
-            self._pieces.append(piece)
+            pieces = self._pieces
+            if pieces and len(piece) < PIECE_OCTETS_MIN:
+                # A body in chunks of two octets would keep thirty octets for each of its own.
+                if type(pieces[-1]) is not bytearray:
+                    pieces.append(bytearray())
+                pieces[-1] += piece
+            else:
+                pieces.append(piece)
 
     def on_message_complete(self) -> None:
         request = self.current
@@ -280,7 +299,7 @@ class RequestParser:
             return
         pieces = self._pieces
         if pieces:
-            request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            request.body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
             self._pieces = []
         self.ready.append(request)
 

@@ -53,7 +53,7 @@ def decode_pdus(buffer: bytes | bytearray, *, octets_max: int = PDU_OCTETS_MAX) 
     if size < 4:
         return Decoded(pdus, 0)
     length = int.from_bytes(buffer[:4], "big")
-    if size < length <= octets_max:
+    if size < length <= octets_max and length >= 16:
         return Decoded(pdus, 0)  # before the copy below, so that octets trickling in cost no quadratic time
     data = bytes(buffer)
     read_header, append, find = _header, pdus.append, data.find

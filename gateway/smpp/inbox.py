@@ -39,7 +39,7 @@ class Inbox:
     def decode_one(self, octets_max: int) -> Decoded:
         """The first PDU, consumed, if it is whole; judged by its length as soon as that is known."""
         length = self._length()
-        if length > len(self._octets) and length <= octets_max:
+        if len(self._octets) < length <= octets_max and length >= HEADER_OCTETS:
             return Decoded([], 0)
         octets = length if HEADER_OCTETS <= length <= octets_max else HEADER_OCTETS
         decoded = decode_pdus(self._octets[:octets], octets_max=octets_max)

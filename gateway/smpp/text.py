@@ -295,7 +295,8 @@ def encode_sender(sender: str, *, alphabet: str = "ascii") -> bytes:
     """
     octets = encode_text(sender, GSM_DATA_CODING, default_alphabet=alphabet)
     if 0 in octets:
-        position = next(index for index, character in enumerate(sender) if character in "@\0")
+        alone = (encode_text(character, GSM_DATA_CODING, default_alphabet=alphabet) for character in sender)
+        position = next((index for index, each in enumerate(alone) if 0 in each), 0)
         raise Unencodable(sender[position], position, f"{alphabet} address")
     if max(len(sender), len(octets) if alphabet == "gsm" else 0) > SENDER_CHARACTERS_MAX:
         raise ValueError(
