@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.settings import Config
+from gateway.settings import Config, TlsSettings
 from store.disk import check_file_system, free_octets
 from store.files import StoreError, readable_by_others
 
@@ -37,7 +37,8 @@ def check_machine(config: Config) -> Iterator[Finding]:
     yield from _directory(data)
     yield from _disk(config, next(path for path in (data, *data.absolute().parents) if path.is_dir()))
     yield sqlite_finding(sqlite3.sqlite_version_info, accept_old=config.store.accept_old_sqlite)
-    yield from _tls(config)
+    yield from _tls("smpp.tls", config.smpp.tls)
+    yield from _tls("http.tls", config.http.tls)
 
 
 def sqlite_finding(version: tuple[int, ...], *, accept_old: bool) -> Finding:
@@ -130,12 +131,11 @@ def _disk(config: Config, folder: Path) -> Iterator[Finding]:
         yield fsync_finding(fsync_mean_us(folder))
 
 
-def _tls(config: Config) -> Iterator[Finding]:
-    tls = config.smpp.tls
+def _tls(section: str, tls: TlsSettings) -> Iterator[Finding]:
     if not tls.listen:
         return
     for key, name in (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca)):
         if name and not os.access(name, os.R_OK):
-            yield Finding("error", f"smpp.tls.{key}: {name} cannot be read. Correct the name or its mode.")
+            yield Finding("error", f"{section}.{key}: {name} cannot be read. Correct the name or its mode.")
     if os.path.exists(tls.key) and os.stat(tls.key).st_mode & 0o077:
-        yield Finding("warning", f"smpp.tls.key: {tls.key} may be read by others. Run: chmod 600 {tls.key}")
+        yield Finding("warning", f"{section}.key: {tls.key} may be read by others. Run: chmod 600 {tls.key}")

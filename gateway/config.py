@@ -208,6 +208,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         "smpp.listen": config.smpp.listen,
         "smpp.tls.listen": config.smpp.tls.listen,
         "http.listen": config.http.listen,
+        "http.tls.listen": config.http.tls.listen,
         "console.listen": config.console.listen,
         "kannel.listen": config.kannel.listen,
         "jasmin.listen": config.jasmin.listen,
@@ -225,12 +226,12 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         if address[1] and address in seen:
             yield key, f"{text} is already taken by {seen[address]}. Give each listener its own port."
         seen[address] = key
-    tls = config.smpp.tls
-    if tls.listen and not (tls.certificate and tls.key):
-        yield (
-            "smpp.tls.listen",
-            "a TLS listener needs smpp.tls.certificate and smpp.tls.key. Name both PEM files.",
-        )
+    for section, tls in (("smpp.tls", config.smpp.tls), ("http.tls", config.http.tls)):
+        if tls.listen and not (tls.certificate and tls.key):
+            yield (
+                f"{section}.listen",
+                f"a TLS listener needs {section}.certificate and {section}.key. Name both PEM files.",
+            )
     if len(config.smpp.system_id.encode()) > 15:
         yield "smpp.system_id", "it has more than 15 octets, which SMPP does not allow. Shorten it."
     if config.smpp.home_country and not (

@@ -39,7 +39,7 @@ from gateway.memory import give_back_large_blocks
 from gateway.pacemaker import Pacemaker
 from gateway.ports import Ports, RealClock, RealNetwork, ThreadedStore, seeded
 from gateway.screening import Screens, build_blacklists, build_words
-from gateway.settings import Config
+from gateway.settings import Config, TlsSettings
 from gateway.tasks import TaskRunner
 from store.api_db import paused_ranges
 from store.config_db import ConfigStore
@@ -158,13 +158,17 @@ class Daemon:
             await self._listen_smpp("smpp", smpp.listen, None, listening, links)
         if smpp.tls.listen:
             await self._listen_smpp(
-                "smpp-tls", smpp.tls.listen, server_context(self.config), listening, links
+                "smpp-tls", smpp.tls.listen, server_context("smpp.tls", smpp.tls), listening, links
             )
-        http, legacy = self.config.http.listen, is_on(self.config)
-        if http or legacy:
+        http, secured, legacy = self.config.http.listen, self.config.http.tls, is_on(self.config)
+        if http or secured.listen or legacy:
             listeners = await self.open_listeners("http", http) if http else []
             self.front = HttpFront(self, latencies=self.core.latencies)
             listening.start_soon(self.front.serve, listeners, links)
+            if secured.listen:
+                context = server_context("http.tls", secured)
+                listeners = await self.open_listeners("http-tls", secured.listen)
+                listening.start_soon(self.front.serve, listeners, links, context)
         if legacy:
             assert self.front is not None
             self.legacy = LegacyFront(self, self.front.door)
@@ -208,12 +212,11 @@ def _address(listener: trio.abc.Listener[trio.abc.Stream]) -> tuple[str, int] | 
     return str(name[0]), int(name[1])
 
 
-def server_context(config: Config) -> ssl.SSLContext:
-    """TLS of the second listener: 1.2 or later, client certificates where an authority is named.
+def server_context(section: str, tls: TlsSettings) -> ssl.SSLContext:
+    """TLS of a second listener: 1.2 or later, client certificates where an authority is named.
 
     Raises StoreError with the setting whose file cannot be used.
     """
-    tls = config.smpp.tls
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -225,7 +228,7 @@ def server_context(config: Config) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:
         raise StoreError(
-            f"[smpp.tls] {named} cannot be used: {error.strerror or error}. Name PEM files that belong together."
+            f"[{section}] {named} cannot be used: {error.strerror or error}. Name PEM files that belong together."
         ) from error
     return context
 

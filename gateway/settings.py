@@ -126,21 +126,38 @@ class SmppSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 30.0
 
 
+class HttpTlsSettings(TlsSettings, frozen=True, forbid_unknown_fields=True):
+    """A second HTTP listener, over TLS 1.2 or newer. Off while `listen` is empty."""
+
+    listen: Annotated[str, Meta(description='Address and port, such as "0.0.0.0:8443".')] = ""
+
+
 class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The HTTP API: /v1, /metrics, /healthz, /v1/stream."""
 
     listen: Annotated[str, Meta(description='Address and port; ":0" picks a port; "" is off.')] = (
         "127.0.0.1:8080"
     )
+    tls: HttpTlsSettings = HttpTlsSettings()
     body_octets_max: Annotated[
         Count, Meta(description="Largest request body: a batch of 10,000 messages or 8 MB.")
     ] = 8_388_608
     header_octets_max: Annotated[
         Count, Meta(description="Largest request head. 16 KiB is what common servers take.")
     ] = 16_384
-    request_timeout_s: Annotated[Seconds, Meta(description="A request must be whole within this time.")] = (
-        30.0
-    )
+    header_timeout_s: Annotated[
+        Seconds,
+        Meta(description="A request's head must be whole within this time, however it dribbles."),
+    ] = 10.0
+    request_timeout_s: Annotated[
+        Seconds,
+        Meta(
+            description="The same of the whole request; a streamed body has an extra second for each KiB of it."
+        ),
+    ] = 30.0
+    write_timeout_s: Annotated[
+        Seconds, Meta(description="A client that takes nothing of its answer for this long is cut off.")
+    ] = 30.0
     keep_alive_s: Annotated[
         Seconds, Meta(description="An idle kept connection is closed after this. nginx's default.")
     ] = 75.0
@@ -241,6 +258,9 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Count,
         Meta(description="Receipts and MO waiting in memory an account; the rest are in the store."),
     ] = 10_000
+    http_connections_per_address_max: Annotated[
+        Count, Meta(description="HTTP connections at once from one address that is no trusted proxy.")
+    ] = 1000
     http_connections_max: Annotated[
         Count, Meta(description="HTTP connections at once; more wait in the listen queue.")
     ] = 2000

@@ -28,6 +28,7 @@ log = structlog.get_logger("http")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NEVER = float("inf")
+RETRY_SOON = [(b"retry-after", b"1")]
 _ANSWERS = (Response, Later, Takeover)
 
 
@@ -78,7 +79,7 @@ class Connection:
 
     async def _serve(self) -> None:
         parser, limits, clock = self.parser, self.server.limits, self.server.clock
-        self.deadline = clock.now() + limits.request_timeout_s
+        self.deadline = clock.now() + limits.header_timeout_s
         while True:
             await self._read()
             if parser.ready or parser.fault is not None:
@@ -87,10 +88,12 @@ class Connection:
                     return
                 now = clock.now()
                 self._begun_at = now if parser.in_message else NEVER
-                self.deadline = now + (limits.request_timeout_s if parser.in_message else limits.keep_alive_s)
+                self.deadline = now + limits.keep_alive_s
             elif parser.in_message and self._begun_at == NEVER:
                 self._begun_at = clock.now()
-                self.deadline = self._begun_at + limits.request_timeout_s
+            if parser.in_message:
+                allowed_s = limits.header_timeout_s if parser.in_head else limits.request_timeout_s
+                self.deadline = self._begun_at + allowed_s
             if parser.wants_continue:
                 await self._continue()
 
@@ -128,7 +131,10 @@ class Connection:
         fault = parser.fault
         if fault is not None:
             if fault.code:
-                response = problem(fault.code, fault.detail, request_id=self.server.next_id())
+                headers = RETRY_SOON if PROBLEMS[fault.code].retryable else None
+                response = problem(
+                    fault.code, fault.detail, request_id=self.server.next_id(), headers=headers
+                )
                 self.server.count(None, response.status)
                 self._write(None, response, keep=False)
             await self._send()
@@ -357,9 +363,11 @@ class Connection:
         if self._midway:
             return
         self._out.clear()
+        limits = self.server.limits
+        allowed_s = limits.header_timeout_s if self.parser.in_head else limits.request_timeout_s
         response = problem(
             "request-timeout",
-            f"The request was not whole after {self.server.limits.request_timeout_s:g} s.",
+            f"The request was not whole after {allowed_s:g} s.",
             request_id=self.server.next_id(),
         )
         self.server.count(None, response.status)

@@ -166,7 +166,7 @@ async def running(
         await apply(daemon, tables)
         await nursery.start(daemon.run)
         assert daemon.front is not None
-        world = World(daemon, daemon.front, daemon.addresses["http"][1])
+        world = World(daemon, daemon.front, daemon.addresses.get("http", ("", 0))[1])
         try:
             yield world
         finally:
