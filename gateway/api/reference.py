@@ -82,9 +82,6 @@ def _operation(route: Route, operation: Operation) -> Iterator[str]:
             yield ""
             yield f"    {msgspec.json.encode(operation.example).decode()}"
         yield ""
-    if operation.spoken:
-        yield f"Speaks {', '.join(kind.__name__ for kind in operation.spoken)}."
-        yield ""
     name = getattr(operation.answer, "__name__", "text")
     what = f"{operation.status} with {name}" if operation.answer is not None else f"{operation.status}"
     yield f"Answers {what}. Otherwise:"
