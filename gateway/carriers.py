@@ -68,6 +68,7 @@ class CarrierState:
         on_unsendable: Callable[[list[Part]], None],
         on_claim: Callable[["CarrierState", list[Part]], None],
         withheld: Withheld | None = None,
+        still_allowed: Callable[[list[Part]], list[Part]] = lambda parts: parts,
     ) -> None:
         self.id = carrier.id
         self._clock = clock
@@ -83,6 +84,7 @@ class CarrierState:
         self._on_expired = on_expired
         self._on_unsendable = on_unsendable
         self._on_claim = on_claim
+        self._still_allowed = still_allowed  # of parts that a change of blacklists did not find in a queue
         self.wake: Callable[[float], None] = lambda at: None  # asks for a pump at a time
         self.sent = 0
         self.accepted = 0
@@ -251,10 +253,10 @@ class CarrierState:
             parts.append(claimed.popleft())
         return parts
 
-    def claim_is_durable(self, parts: list[Part]) -> None:
-        """What `on_claim` was given is on disk as claimed: it may be sent."""
+    def claim_is_durable(self, parts: list[Part], allowed: list[Part] | None = None) -> None:
+        """What `on_claim` was given is on disk as claimed: it may be sent, or what of it is still `allowed`."""
         self._claiming -= len(parts)
-        self.claimed.extend(parts)
+        self.claimed.extend(parts if allowed is None else allowed)
         self.pump()
 
     def _alive(self, parts: list[Part]) -> list[Part]:
@@ -305,7 +307,7 @@ class CarrierState:
 
     def put_back(self, parts: list[Part]) -> None:
         """Parts whose turn comes again: to the front, in their order."""
-        self.queue.put_back(parts)
+        self.queue.put_back(self._still_allowed(parts))
 
     def remove(self, wanted: Callable[[Part], bool]) -> list[Part]:
         """Take out of memory, wherever it waits here, what `wanted` says."""

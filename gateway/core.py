@@ -127,6 +127,7 @@ class Core:
                     on_unsendable=self.fail,
                     on_claim=self.claim,
                     withheld=self.withheld,
+                    still_allowed=self.still_allowed,
                 )
             else:
                 state.apply(carrier)
@@ -156,6 +157,14 @@ class Core:
             gone = carrier.remove(self.is_listed)
             if gone:
                 self._reject(gone)
+
+    def still_allowed(self, parts: list[Part]) -> list[Part]:
+        """Of parts that were out of the queues those that may be sent; the others end as REJECTED."""
+        listed = [part for part in parts if self.is_listed(part)]
+        if not listed:
+            return parts
+        self._reject(listed)
+        return [part for part in parts if part.state < State.DELIVERED]
 
     def _reject(self, parts: list[Part]) -> None:
         self.withdrawn |= {part.id for part in parts}
@@ -257,6 +266,12 @@ class Core:
             state.queue.offer(parts)
             state.pump()
 
+    def untold_parts(self) -> set[int]:
+        """Parts that a reading of queues may bring although they are still to be offered."""
+        committing = self.committer.committing
+        rows = (*committing.parts, *committing.replaced)
+        return {part.id for part in rows} | {moved[0] for moved in committing.moved}
+
     # -- on the way -------------------------------------------------------------------------------
 
     def expire(self, parts: list[Part]) -> None:
@@ -280,8 +295,11 @@ class Core:
         """Record on disk that these are about to be sent, then let them go (hold and fail carriers)."""
         changes = Changes(moved=[(part.id, State.CLAIMED, carrier.id) for part in parts])
 
+        judged = self.generation
+
         def durable(_: object) -> None:
-            carrier.claim_is_durable(parts)
+            allowed = parts if judged == self.generation else self.still_allowed(parts)
+            carrier.claim_is_durable(parts, allowed)
 
         self.committer.submit(changes, durable)
 
@@ -319,7 +337,7 @@ class Core:
         for key, part_id in ids.items():
             part = parts.get(part_id)
             if part is not None:
-                correlation.bring_back(key, part)
+                correlation.bring_back(key, part, over=self.outcomes.is_over(part))
 
     async def load_parts(self, ids: list[int]) -> dict[int, Part]:
         """Parts from the store; those of split messages bring what is known of their siblings."""
@@ -337,6 +355,11 @@ class Core:
             by_head.setdefault(part.id - part.part_no + 1, []).append(part)
         for some in by_head.values():
             self.splits.adopt(some)
+
+    async def adopt_messages_of(self, parts: Iterable[Part]) -> None:
+        """Of parts from the store that are not alone in their messages: what became of the others."""
+        for head in sorted({part.id - part.part_no + 1 for part in parts if part.parts > 1}):
+            self.adopt_siblings(await self.message_parts(head))
 
     async def message_parts(self, message_id: int) -> list[Part]:
         """All parts of a message, final or not, by id; empty if there is no such message."""

@@ -108,12 +108,18 @@ class Correlation:
             for key in self.habits.trials(fields.message_id)
         )
 
-    def bring_back(self, key: str, part: Part) -> None:
-        """A part that the store's map knew."""
-        if part.state >= State.DELIVERED:
+    def bring_back(self, key: str, part: Part, *, over: bool = False) -> None:
+        """A part that the store's map knew; `over`: it is final. Memory knows better than a reading."""
+        if key in self.live or self.is_final(key):
+            return
+        if over or part.state >= State.DELIVERED:
             self._final[key] = part.id
         else:
             self.live[key] = part
+
+    def is_final(self, key: str) -> bool:
+        """Whether the part under `key` is known to have ended."""
+        return key in self._final or key in self._final_before
 
     def finish(self, key: str) -> None:
         """The part under `key` is final: remember only that it was, in two generations."""

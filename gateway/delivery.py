@@ -171,9 +171,14 @@ class Outbox:
         return self.high_id
 
     def refilled(self, events: list[Event], *, more: bool) -> None:
-        """Events fetched from the store behind `high_id`, in log order."""
+        """Events fetched from the store behind `high_id`, in log order.
+
+        What an end has overtaken is told no more: whoever was told the end before a crash must not hear of the
+        way there.
+        """
         self.refilling = False
-        self.ready.extend(events)
+        for event in events:
+            (self.obsolete if event.obsolete else self.ready).append(event)
         if events:
             self.high_id = events[-1].id
             # A round is on disk a moment before its events are offered: they must not come a second time.

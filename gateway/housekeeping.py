@@ -40,6 +40,7 @@ class Housekeeping:
         self._core = core
         self._on_sealed = on_sealed
         self._to_seal: set[int] = set()
+        self._parked = trio.Lock()
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -98,15 +99,23 @@ class Housekeeping:
             lambda s: s.queued(refill.carrier, refill.lane, refill.account, refill.after_id, refill.limit)
         )
         full = len(parts) >= refill.limit
-        # A round is on disk a moment before its parts are offered: they must not come twice.
-        committing = core.committer.committing
-        to_be_offered = {part.id for part in committing.parts} | {moved[0] for moved in committing.moved}
-        parts = [part for part in parts if part.id not in to_be_offered]
         if parts and full:
-            parts = whole_messages(parts)
+            whole = whole_messages(parts)
+            if not whole:
+                # A message longer than what there is room for: it is fetched whole, or other messages would go
+                # between its parts.
+                limit = refill.limit + parts[-1].parts
+                parts = await core.ports.store.read(
+                    lambda s: s.queued(refill.carrier, refill.lane, refill.account, refill.after_id, limit)
+                )
+                full = len(parts) >= limit
+                whole = (whole_messages(parts) or parts) if full else parts
+            parts = whole
+        # A round is on disk a moment before its parts are offered: they must not come twice.
+        untold = core.untold_parts()
+        parts = [part for part in parts if part.id not in untold]
         # Before any of them can be sent, answered and reported on.
-        for head in sorted({part.id - part.part_no + 1 for part in parts if part.parts > 1}):
-            core.adopt_siblings(await core.message_parts(head))
+        await core.adopt_messages_of(parts)
         good = await self.still_allowed(parts)
         if carrier.suspects:
             # What was read may be older than the marks that the store got at the start.
@@ -184,6 +193,7 @@ class Housekeeping:
             # Their ids are older than what is queued already, so they go to memory, where there must be room.
             room = {state.id: state.queue.room() for state in core.carriers.values()}
             good: list[Part] = []
+            await core.adopt_messages_of(due)
             for part in await self.still_allowed(due):
                 choice = core.router.again(part.route)
                 carrier = choice.carrier or part.carrier
@@ -277,11 +287,9 @@ class Housekeeping:
         core = self._core
         grace_ms = int(core.config.receipts.unknown_after_hours * 3_600_000)
         overdue: list[Part] = await core.ports.store.read(lambda s: s.overdue(now_ms, SWEEP_PARTS))
-        heads = {part.id - part.part_no + 1 for part in overdue if part.parts > 1}
-        if heads:
+        if any(part.parts > 1 for part in overdue):
             # What was held before a restart: whether its message has had its receipt, its siblings tell.
-            for head in sorted(heads):
-                core.adopt_siblings(await core.message_parts(head))
+            await core.adopt_messages_of(overdue)
             overdue = await core.ports.store.read(lambda s: s.overdue(now_ms, SWEEP_PARTS))
         unknown = [part for part in overdue if part.state in (State.SENT, State.HELD)]
         silent = [part for part in unknown if part.expires_at + grace_ms <= now_ms]
@@ -312,6 +320,10 @@ class Housekeeping:
 
     async def _sweep_parked(self, now_ms: int) -> None:
         """Try parked receipts once more, also in the store's map; drop those kept long enough."""
+        async with self._parked:  # evicted ids ask for this as well: each receipt is matched once
+            await self._try_parked(now_ms)
+
+    async def _try_parked(self, now_ms: int) -> None:
         core = self._core
         keep_ms = int(core.config.receipts.park_hours * 3_600_000)
         by_carrier: dict[int, dict[int, tuple]] = {}  # type: ignore[type-arg]
@@ -331,9 +343,14 @@ class Housekeeping:
             )
             parts = await core.load_parts(sorted(set(ids.values()))) if ids else {}
             for entry_id, (parked, fields) in entries.items():
-                part = next((parts[ids[k]] for k in keys_of[entry_id] if ids.get(k) in parts), None)
+                key = next((k for k in keys_of[entry_id] if ids.get(k) in parts), "")
+                # What is in memory, or was lately, knows better than what was read a moment ago.
+                part = carrier.correlation.live.get(key) or parts.get(ids.get(key, 0))
                 if part is not None and (not parked.dest or same_subscriber(parked.dest, part.dest)):
-                    events += core.outcomes.match_parked_late(carrier, parked, fields, part, changes)
+                    if carrier.correlation.is_final(key):
+                        core.outcomes.is_repeat(carrier, parked, changes)
+                    else:
+                        events += core.outcomes.match_parked_late(carrier, parked, fields, part, changes)
                 elif now_ms - parked.received_at > keep_ms:
                     core.outcomes.drop_parked(carrier, parked)
                     changes.unparked.append(parked.id)
@@ -349,8 +366,7 @@ def whole_messages(parts: list[Part]) -> list[Part]:
     if last.part_no == last.parts:
         return parts
     head = last.id - last.part_no + 1
-    whole = [part for part in parts if part.id < head]
-    return whole or parts
+    return [part for part in parts if part.id < head]
 
 
 def event_of(row: StoredEvent) -> Event:

@@ -140,7 +140,8 @@ class Operations:
             by_head.setdefault(part.id - part.part_no + 1, []).append(part)
         by_carrier: dict[int, list[list[Part]]] = {}
         for some in by_head.values():
-            if all(part.state in WAITING for part in some):
+            # Asked by addresses, some may lack what is over already, or on its way.
+            if len(some) == some[0].parts and all(part.state in WAITING for part in some):
                 by_carrier.setdefault(some[0].carrier, []).append(some)
         taken: list[Part] = []
         for carrier_id, messages in by_carrier.items():

@@ -57,12 +57,16 @@ MESSAGE_STATE_OF_STATE = {
 }
 
 
+# Parts that receipts may not end on the straight way: of one message, or perhaps with several ids. Of these two
+# objects may be in memory, one for each id, and only the first end counts.
+_UNUSUAL = PartFlag.SPLIT_BY_US | PartFlag.MAYBE_DUPLICATE
 _SPLIT = PartFlag.SPLIT_BY_US
 _TELL_ACCEPTED = PartFlag.TELL_ACCEPTED
 _SENT, _FINAL_FROM = int(State.SENT), int(State.DELIVERED)
 FOR_BINDS = EventFor.BINDS
 
 ATTEMPTS_MAX = 1_000  # numbered; further ones of a part that is refused for days share the last number
+ENDED_MAX = 20_000  # ends to remember while readings from before them are under way: 2 MB
 UNSETTLED_MAX = 10_000  # parts that ended in doubt and may still prove to have been sent
 PARKED_KEYS_MAX = 100_000  # of receipts that match nothing: 100 MB; older ones stay in the store alone
 
@@ -84,6 +88,7 @@ class Outcomes:
         self.readers: dict[int, int] = {}  # account -> EventFor bits, where others than binds hear of it
         self.parked: dict[tuple[int, str], list[tuple[ParkedReceipt, ReceiptFields]]] = {}
         self._unsettled: dict[int, None] = {}
+        self._ended: dict[int, None] = {}  # lately, and not on the straight way
         self.duplicate_receipts = 0
         self.unmatched_receipts = 0
 
@@ -270,7 +275,7 @@ class Outcomes:
                 and dest == part.dest
                 and fields.final
                 and part.state < _FINAL_FROM
-                and not part.flags & _SPLIT
+                and not part.flags & _UNUSUAL
             ):
                 message_state = fields.state
                 state = STATE_OF_MESSAGE_STATE[message_state]
@@ -322,7 +327,7 @@ class Outcomes:
         if dest and dest != part.dest and not same_subscriber(dest, part.dest):
             self._park(carrier, bind, pdu.raw, fields, dest, "destination differs", now_ms, changes)
             return []
-        if part.state >= _FINAL_FROM:
+        if self.is_over(part):
             # Ended already: by the receipt of another attempt, or by us.
             carrier.correlation.finish(match.key)
             self.duplicate_receipts += 1
@@ -353,6 +358,7 @@ class Outcomes:
         else:
             carrier.correlation.finish(key)
             part.state = state
+            self._has_ended(part)
             changes.outcomes.append(Outcome(part.id, part.account, state, now_ms, error))
             told = self._told(part, message_state, error)
         readers = self.readers.get(part.account, FOR_BINDS) if told else 0
@@ -439,15 +445,31 @@ class Outcomes:
         changes: Changes,
     ) -> list[Event]:
         """A parked receipt has found its part: it counts from now on, as of when it came."""
+        if self.is_over(part):
+            self.is_repeat(carrier, parked, changes)
+            return []
         self.drop_parked(carrier, parked)
         changes.unparked.append(parked.id)
-        if part.state >= State.DELIVERED:
-            self.duplicate_receipts += 1
-            return []
         key = carrier.correlation.key_of(part, parked.smsc_message_id)
         return self._receipt(
             carrier, parked.bind, key, part, fields, self._ids.mint(), parked.received_at, parked.raw, changes
         )
+
+    def is_repeat(self, carrier: CarrierState, parked: ParkedReceipt, changes: Changes) -> None:
+        """A parked receipt says of its part what is known."""
+        self.drop_parked(carrier, parked)
+        changes.unparked.append(parked.id)
+        self.duplicate_receipts += 1
+
+    def is_over(self, part: Part) -> bool:
+        """Whether a part is final, also where the object in hand was read before it ended."""
+        return part.state >= _FINAL_FROM or part.id in self._ended
+
+    def _has_ended(self, part: Part) -> None:
+        ended = self._ended
+        ended[part.id] = None
+        if len(ended) > ENDED_MAX:
+            del ended[next(iter(ended))]
 
     # -- ends that no carrier reports -------------------------------------------------------------
 
@@ -475,8 +497,9 @@ class Outcomes:
         *,
         doubtful: bool = False,
     ) -> list[Event]:
-        if part.state >= State.DELIVERED:
+        if self.is_over(part):
             return []
+        self._has_ended(part)
         if part.state != State.SENT:
             tally.release(self._user_of(part.account), id_day(part.id))
             if doubtful or part.flags & PartFlag.MAYBE_DUPLICATE:

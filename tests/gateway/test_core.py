@@ -18,7 +18,7 @@ from store.directory import Account, Carrier, Directory, Group, Route, User
 from store.model import Changes, State
 from store.port import Applied, StoreOptions
 from store.traffic import SqliteStore
-from tests.gateway.core_world import DEST, NOW_MS, FakeBind, FakeClock, ok, receipt
+from tests.gateway.core_world import DEST, NOW_MS, FakeBind, FakeClock, ok, receipt, refusal
 from tests.gateway.test_intake import submit
 from tests.gateway.test_outbound import ids
 
@@ -147,6 +147,58 @@ async def test_what_falls_due_while_a_queue_is_read_is_queued_once(tmp_path: Pat
         assert ids(queue.take(9)) == [message_id]
         await housekeeping.refill()
         assert not queue.take(9)
+
+
+async def test_a_message_longer_than_what_may_wait_is_fetched_whole(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        queue = here.core.carriers[1].queue
+        queue.parts_max = 2
+        queue.spill(1, 1)
+        results = await here.submit(2, b"a" * 400)  # three parts each
+        await Housekeeping(here.core, cast(Any, None)).refill()
+        assert ids(queue.take(9)) == [results[0], results[0] + 1, results[0] + 2]
+
+
+@pytest.mark.parametrize("on_unknown", ["resend", "hold"])
+async def test_a_number_blacklisted_while_its_message_was_on_the_wire_is_not_sent_again(
+    tmp_path: Path, on_unknown: str
+) -> None:
+    async with running(tmp_path, on_unknown=on_unknown) as here:
+        core = here.core
+        bind, _ = here.watched_bind()
+        await here.submit()
+        await here.core.committer.commit(Changes())
+        core.screens.blacklists.add(Scope("global"), [DEST])
+        core.reject_blacklisted()
+        changes = Changes()
+        flights = [(flight, refusal(0x58)) for flight in bind.flights]
+        core.outcomes.answers(core.carriers[1], 1, flights, changes)
+        core.committer.submit(changes, lambda applied: None)
+        await core.committer.commit(Changes())
+        assert core.carriers[1].queue.length == 0
+        assert [part.state for part in here.store.parts(bind.sent_ids())] == [State.REJECTED]
+
+
+async def test_parts_claimed_at_a_crash_end_with_one_receipt_for_their_message(tmp_path: Path) -> None:
+    async with running(tmp_path, on_unknown="fail") as here:
+        bind, _ = here.watched_bind()
+        await here.submit(1, b"a" * 400)
+        await here.core.committer.commit(Changes())
+        here.take(1, b"a", b"b", b"c")
+        changes = Changes()
+        await here.core.committer.commit(changes)
+        here.core.splits = here.core.outcomes._splits = type(here.core.splits)(lambda account: False)
+        first = bind.sent_ids()[0]
+        parts = here.store.parts([first, first + 1, first + 2])
+        told = here.core.outcomes.end(parts[:1], State.FAILED, 1, changes)
+        assert told
+        await here.core.committer.commit(changes)
+        again = type(here.core.splits)(lambda account: False)  # a new process
+        here.core.splits = here.core.outcomes._splits = again
+        later = Changes()
+        await here.core.adopt_messages_of(parts[1:])
+        assert here.core.outcomes.end(parts[1:], State.UNKNOWN, 1, later) == []
+        await here.core.committer.commit(later)
 
 
 async def test_failover_moves_whole_messages_and_counts_their_attempts_on(tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ def test_over_the_bound_events_stay_in_the_store_and_are_fetched_behind_the_last
     assert ids(box.take(9)) == [6, 7, 8]
 
 
+def test_what_an_end_has_overtaken_is_not_told_when_the_log_is_read_again() -> None:
+    box = outbox()
+    box.spilled = True
+    box.refill_begins()
+    box.refilled([event(1, MessageState.ENROUTE), event(2)], more=False)
+    assert ids(box.take(9)) == [2]
+    rows = answered(box)
+    assert [(row.event_ids, row.done) for row in rows] == [([1], True)], "it leaves the log"
+
+
 def test_what_is_offered_beside_a_reading_is_fetched_by_the_next() -> None:
     box = outbox(*range(1, 4), events_max=2)
     box.take(2)

@@ -19,8 +19,12 @@ from tests.simulation.memory_store import MemoryStore, shares
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+TOLD_LATE_SHARE = (
+    0.2  # of rounds: the writer's thread has done its work, the event loop has other things to do
+)
 POINTS = ("before", "written", "synced")
-OPTIONS = StoreOptions(young_age_ms=5_000, receipt_grace_ms=3_600_000, ballast_octets=0)
+# The end of a run lies 12 days ahead; what became of its messages must still be found then.
+OPTIONS = StoreOptions(young_age_ms=5_000, receipt_grace_ms=3_600_000, ballast_octets=0, lookback_days=30)
 
 
 class Backend(Protocol):
@@ -105,6 +109,8 @@ class Disk:
         self.slow_until = 0.0  # fsync takes until then
         self.read_s = world.plan.settings.read_s
         self.commit_s = world.plan.settings.commit_s
+        self.told_late_s = world.plan.settings.told_late_s
+        self.told_rng = world.stream("disk/told")
 
     @property
     def full(self) -> bool:
@@ -154,6 +160,8 @@ class DiskPort:
         self._is_durable(changes, applied, told=True)
         await self._point("synced")
         await self._pause(disk.commit_s * rng.random())
+        if disk.told_late_s and disk.told_rng.random() < TOLD_LATE_SHARE:
+            await self._pause(disk.told_late_s * disk.told_rng.random())
         return applied
 
     async def write(self, call: Callable[[TrafficStore], Any]) -> Any:

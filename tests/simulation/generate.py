@@ -13,6 +13,7 @@ from tests.simulation.plan import AccountSpec, CarrierSpec, Event, Plan, Setting
 
 ID_FORMS = ("dec", "hex", "upper", "padded", "hex-dec")
 NEAR_MIDNIGHT_MS = 1_795_737_580_000  # 23:59:40 UTC
+KILLS_UNDER_LOAD = 0.08
 PIECES = 100_000  # numbers of segments that customers cut themselves begin here
 REPLACEMENTS = 200_000
 MOS = 300_000
@@ -26,15 +27,21 @@ def generate(seed: int, store: str = "memory") -> Plan:
     carriers = [_carrier(streams(f"carrier/{n}"), n, moods) for n in range(rng.choice((1, 1, 2, 2, 3)))]
     accounts = [_account(streams(f"account/{n}"), n, moods) for n in range(rng.choice((1, 2, 2, 3)))]
     until_s = rng.choice((12.0, 20.0, 30.0))
+    settings = _settings(streams("settings"), moods)
+    settings.told_late_s = streams("told").choice((0.0, 0.0, 0.05, 0.5))
     events = _traffic(streams("traffic"), accounts, carriers, until_s, moods)
     events += _operators(streams("operators"), accounts, carriers, events, until_s, moods)
     events += _faults(streams("faults"), accounts, carriers, until_s, moods)
+    kills = streams("kills under load")
+    if kills.random() < KILLS_UNDER_LOAD:
+        carriers, accounts, events = _killed_under_load(kills, moods)
+        until_s = 20.0
     return Plan(
         seed=seed,
         carriers=carriers,
         accounts=accounts,
         events=sorted(events, key=lambda event: event.at),
-        settings=_settings(streams("settings"), moods),
+        settings=settings,
         until_s=until_s,
         store=store,
     )
@@ -74,6 +81,35 @@ SWARM = {
     "midnight": 0.1,
     "drains": 0.15,
 }
+
+
+def _killed_under_load(
+    rng: Random, moods: dict[str, bool]
+) -> tuple[list[CarrierSpec], list[AccountSpec], list[Event]]:
+    """A customer that submits as fast as it can, a carrier that answers at once, and a gateway that is killed
+    again and again in the middle of it."""
+    carrier = CarrierSpec("alpha", binds=2, window=rng.choice((5, 50)), answer_s=0.005, receipt_s=0.05)
+    carrier.undelivered = 0.0
+    carrier.on_unknown = rng.choice(("resend", "resend", "resend", "hold", "fail"))
+    carrier.early = rng.choice((0.0, 0.3))
+    account = AccountSpec("acme", client_window=100, window=100, answer_s=0.005)
+    account.resubmits = rng.random() < 0.5
+    account.binds = rng.choice(
+        (("transceiver",), ("transceiver", "transceiver"), ("transmitter", "receiver"))
+    )
+    events = []
+    n = 0
+    for _ in range(rng.choice((2, 4))):
+        began = 1.0 + 4.0 * len([event for event in events if event.kind != "submit"])
+        for at in range(rng.choice((40, 100))):
+            n += 1
+            args = {"n": n, "bind": at % 2, "dests": [86_137_000_000_00 + n]}
+            if moods["long_texts"] and n % 7 == 0:
+                args["length"] = 300
+            events.append(Event(round(began + at * 0.01, 3), "submit", account.name, args))
+        kind = rng.choice(("kill", "kill", "power"))
+        events.append(Event(round(began + 0.1 + rng.random(), 3), kind))
+    return [carrier], [account], events
 
 
 def _settings(rng: Random, moods: dict[str, bool]) -> Settings:

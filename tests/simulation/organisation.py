@@ -3,13 +3,18 @@
 Operators change it while everything runs. A change is acknowledged once the daemon has taken it in.
 """
 
+import sqlite3
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from argon2 import PasswordHasher
+from sqlite_utils import Database
 
+from store.config_schema import config_migrations
 from store.directory import Account, BlacklistScope, Carrier, Directory, Group, Number, Route, User, Word
 from tests.simulation.plan import Plan
 
@@ -21,6 +26,14 @@ CHEAP_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(
 )
 SMS_TYPE = "api"
 GLOBAL = BlacklistScope("global")
+
+
+@lru_cache(maxsize=1)
+def _empty_tables() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    config_migrations.apply(Database(connection))
+    connection.execute("PRAGMA query_only = 1")
+    return connection
 
 
 class Organisation:
@@ -116,6 +129,11 @@ class Organisation:
 
     def audit_problems(self) -> list[str]:
         return []
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The tables of what the simulation does without (console tasks, webhooks), empty."""
+        yield _empty_tables()
 
     def close(self) -> None:
         """Nothing to close: the real one has a file."""

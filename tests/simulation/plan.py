@@ -90,6 +90,7 @@ class Settings(msgspec.Struct, omit_defaults=True):
     reset_on_close: float = 0.0
     commit_s: float = 0.002
     read_s: float = 0.0
+    told_late_s: float = 0.0  # a round is on disk so much before the daemon hears of it, at most
     words: tuple[str, ...] = ()
     wall_start_ms: int = 1_795_687_200_000  # 2026-11-26 10:00 UTC
     policy: str = "failover"

@@ -87,12 +87,18 @@ class Watch:
                 f" {carrier.spec.name}'s acceptance was durable at {part.accepted_at[0]:.3f}",
             )  # fmt: skip
         submission = self.truth.submissions[copy.key[0]]
-        if 0 <= submission.cancelled_at < copy.sent_at - slack:
+        cancelled = 0 <= submission.cancelled_at < copy.sent_at - slack
+        if cancelled and (not submission.many or part.id == self._first_of(submission)):
             self.world.fail("I3", f"{copy.key} was sent after it was cancelled")
         if trio.current_time() - self.world.clock.stepped_at > 70.0:
             wall_ms = self.world.clock.wall_ms() - int((trio.current_time() - copy.sent_at) * 1000)
             if wall_ms > part.expires_at + 1000 + slack * 1000:
                 self.world.fail("I3", f"part {part.id} {copy.key} was sent after its validity")
+
+    def _first_of(self, submission: Submission) -> int:
+        """Of a submit_multi the message that its id speaks of, and that cancel_sm cancels."""
+        ids = [self.truth.part_of.get((submission.n, dest, 1)) for dest in submission.dests]
+        return min((one for one in ids if one), default=0)
 
     def _window(self, carrier: "SimCarrier", link: "CarrierLink", copy: Copy) -> None:
         """Unanswered submits, without those that the gateway may have given up on."""
