@@ -179,11 +179,14 @@ def _kinder_borders(octets: bytes, ends: list[int], part_max: int) -> list[int]:
 
 def _cluster_start(octets: bytes, low: int, cut: int) -> int:
     """`cut`, or the border of the cluster it would tear if that begins after `low`."""
+    left = len(octets) - cut
+    if left < 2:
+        return cut  # half a unit: no text that anybody could read
     unit = octets[cut] << 8 | octets[cut + 1]
     if (unit < 0x300 or 0x3400 <= unit < 0xA000 or 0xAC00 <= unit < 0xD7A4) and octets[cut - 2 : cut] != _ZWJ:
         return cut  # Latin, an ideograph or a Hangul syllable: nothing to spare, and nearly always so
     before = octets[low:cut].decode("utf-16-be", "surrogatepass")
-    after = octets[cut : cut + 4].decode("utf-16-be", "surrogatepass")[:1]
+    after = octets[cut : cut + (4 if left >= 4 else 2)].decode("utf-16-be", "surrogatepass")[:1]
     at = cut
     for character in reversed(before):
         if not (_is_mark(after) or after == _JOINS_NEXT or character == _JOINS_NEXT):

@@ -14,6 +14,7 @@ from gateway.http.limits import HttpLimits
 from gateway.http.messages import Request
 from gateway.http.parser import RequestParser
 from gateway.smpp.decode import decode_pdus
+from gateway.smpp.segments import count_parts, split
 from gateway.smpp.session import Role, Session, SessionLimits
 from gateway.smpp.text import DEFAULT_ALPHABETS, Unencodable, encode_sender
 from tests.smpp.growth import assert_linear
@@ -119,3 +120,17 @@ def test_a_body_in_tiny_chunks_takes_the_memory_of_the_body() -> None:
     parser.feed(b"400\r\n" + b"z" * 1_024 + b"\r\n0\r\n\r\n")
     assert parser.fault is None
     assert parser.ready[0].body == body + b"z" * 1_024
+
+
+@pytest.mark.parametrize(
+    "last", [b"\x00a", b"\xd8\x3d\xde\x00", b"\x03\x01", b"\x20\x0d", b"\xff\xff", b"\xdc\x00"]
+)
+def test_half_a_character_at_the_end_of_a_long_text_is_cut_like_any_other(last: bytes) -> None:
+    # A UCS-2 text of odd length whose last octet began a part ended its customer's connection, unanswered.
+    for first in (b"\xd8\x3d\xde\x00", b"\x00a", b"\x03\x01"):
+        for size in range(140, 420):
+            octets = (first * 105)[: size - 6] + (last * 3)[:6]
+            parts = split(octets, "ucs2")
+            assert b"".join(parts) == octets
+            assert len(parts) == count_parts(octets, "ucs2")
+            assert max(map(len, parts)) <= 140
