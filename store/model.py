@@ -38,6 +38,7 @@ OPEN_STATES = frozenset(s for s in State if s < State.DELIVERED)
 
 # `error` of a part that has none yet: two octets wide like every real one, so an update keeps the row's size.
 NO_ERROR = 0x7FFF
+NO_CARRIER = 0  # `carrier` of a part that is sent nowhere: a message of a test key
 
 
 class Part(msgspec.Struct, gc=False):

@@ -50,7 +50,7 @@ class FigureReads(DayReads):
 
     def message_states(self, ranges: Sequence[tuple[int, int]]) -> Counter[tuple[int, bool]]:
         """Messages whose parts lie in ranges of ids (both ends included): (state, whether a carrier had taken
-        the part that decides it, told of FAILED only) -> count.
+        the part that decides it, told of FAILED only) -> count. On no carrier (tests) they count as taken.
 
         A message is delivered when all of its parts are; else the first part that failed decides, or, while
         none has, the one that is least far. 1.5 us a part.
@@ -118,7 +118,7 @@ def _message_states_sql(day: int) -> str:
         WITH s AS (
           SELECT p.id - p.part_no + 1 AS head,
             CASE WHEN o.state IS NOT NULL THEN o.state WHEN {accepted} THEN {int(State.SENT)} ELSE p.state END state,
-            CASE WHEN o.state = {int(State.FAILED)} THEN {accepted} ELSE 0 END taken, o.done_at
+            CASE WHEN o.state = {int(State.FAILED)} THEN p.carrier = 0 OR {accepted} ELSE 0 END taken, o.done_at
           FROM part p LEFT JOIN outcome o ON o.part_id = p.id WHERE p.id BETWEEN ? AND ?),
         m AS (
           SELECT state, taken, min(CASE WHEN state = {int(State.DELIVERED)} THEN {1 << 61}

@@ -50,6 +50,7 @@ PASS_MESSAGES = 1_000  # through the door at once: 15 ms of the loop
 STEP_PARTS = 100  # of the rate, taken at a time while a batch waits for its turn
 REFUSALS_KEPT = 1_000  # of one batch; the rest is counted
 _decoder = msgspec.json.Decoder(BatchIn)
+_PLAIN = Content()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -239,6 +240,11 @@ class Items:
         return Item(index, message.to, one, detail, dedupe)
 
 
+def _objects(asked: BatchIn) -> int:
+    """How often a name may stand in a batch: once in each message, and once in the defaults."""
+    return max(1, len(asked.messages or ()) + (asked.defaults != _PLAIN))
+
+
 class Batches:
     def __init__(
         self, core: "Core", door: Door, ledger: Ledger, idempotency: Idempotency, dedupe: Dedupe
@@ -255,7 +261,7 @@ class Batches:
         if not is_json(request):
             return not_json(request, " or application/x-ndjson")
         try:
-            asked: BatchIn = decode(_decoder, request.body)
+            asked: BatchIn = decode(_decoder, request.body, alike=_objects)
             if (asked.recipients is None) == (asked.messages is None):
                 raise Invalid("", "one-of", "Give exactly one of recipients and messages.")
             if not (asked.recipients or asked.messages):

@@ -34,11 +34,12 @@ and every repetition gets the first answer with `Idempotency-Replayed: true`.
 
 **Rates** count parts (one SMS each). `RateLimit` says what is left; 429 says when to come again.
 
-**Once a day.** `"dedupe": true` refuses a message whose `client_ref` was accepted within 24 hours (409; in a batch, that
-message alone): a guard of each message, where an Idempotency-Key guards a request.
+**Once a day.** `"dedupe": true` refuses a message whose `client_ref` was accepted within 24 hours (409; in a batch,
+that message alone): a guard of each message, where an Idempotency-Key guards a request.
 
 **Templates** are texts with variables that an administrator declared for your group; GET /v1/templates lists them.
-`"template": {"id": "tpl_…", "vars": {"name": "value"}}` takes the place of `text` and is judged, cut and counted as such.
+`"template": {"id": "tpl_…", "vars": {"name": "value"}}` takes the place of `text` and is judged, cut and counted as
+such.
 
 **Money.** Sluice counts parts and knows no prices, so no answer has a price or cost: `parts` is what a message costs.
 

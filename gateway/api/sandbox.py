@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from filters.verdict import Reason
-from store.model import Part, State
+from store.model import NO_CARRIER, Part, State
 
 if TYPE_CHECKING:
     from gateway.core import Core
 
-NO_CARRIER = 0
 SUFFIX = 1000  # the last three digits decide
 RECOVER_PARTS = 5_000
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from gateway.accounts import AccountState
 from gateway.api import ids
-from gateway.api.invalid import Invalid
+from gateway.api.invalid import Invalid, escaped
 from gateway.api.shapes import TEXT_CHARACTERS_MAX, Content, TemplatePage, TemplateUse, TemplateView
 from store.directory import Directory, Template
 
@@ -33,7 +33,7 @@ class Filling:
             pieces.append(literal)
             if name:
                 if name not in values:
-                    raise Invalid(f"/vars/{_escaped(name)}", "missing", "The template needs this variable.")
+                    raise Invalid(f"/vars/{escaped(name)}", "missing", "The template needs this variable.")
                 pieces.append(values[name][0])
         text = "".join(pieces)
         if len(text) > TEXT_CHARACTERS_MAX:
@@ -103,11 +103,6 @@ def visible(directory: Directory, account: AccountState) -> TemplatePage:
 def _given(content: Content) -> dict[str, tuple[str, str]]:
     """The values that a message brings, and where each stands."""
     use: TemplateUse = content.template or TemplateUse()
-    values = {name: (value, f"/template/vars/{_escaped(name)}") for name, value in (use.vars or {}).items()}
-    values |= {name: (value, f"/vars/{_escaped(name)}") for name, value in (content.vars or {}).items()}
+    values = {name: (value, f"/template/vars/{escaped(name)}") for name, value in (use.vars or {}).items()}
+    values |= {name: (value, f"/vars/{escaped(name)}") for name, value in (content.vars or {}).items()}
     return values
-
-
-def _escaped(name: str) -> str:
-    """A name within an RFC 6901 pointer."""
-    return name.replace("~", "~0").replace("/", "~1")

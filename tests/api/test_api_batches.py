@@ -117,6 +117,14 @@ async def test_one_bad_message_never_costs_its_neighbours(tmp_path: Path) -> Non
         ),
         ({"messages": [{"to": TO, "text": "x", "tset": 1}]}, ["/messages/0/tset"]),
         ({"recipients": [TO] * 10_001, "defaults": {"text": "x"}}, ["/recipients"]),
+        (b'{"messages": [{"to": "1", "text": "x", "to": "2"}]}', ["/messages/0/to"]),
+        (b'{"defaults": {"text": "x", "text": "y"}, "recipients": ["1"]}', ["/defaults/text"]),
+        (b'{"recipients": ["1"], "recipients": ["2"]}', ["/recipients"]),
+        ({"messages": [{"to": TO, "text": "x"}, {"to": 5, "text": "x"}]}, ["/messages/1/to"]),
+        ({"messages": [{"to": TO, "text": "x", "metadata": {"a": 5}}]}, ["/messages/0/metadata"]),
+        ({"messages": {"to": TO}}, ["/messages"]),
+        ({"messages": [[]]}, ["/messages/0"]),
+        ({"messages": [TO]}, ["/messages/0"]),
     ],
 )
 async def test_a_batch_whose_form_is_wrong_sends_nothing(

@@ -48,6 +48,48 @@ async def test_a_key_is_for_one_request_only(tmp_path: Path) -> None:
             assert (reply.status, reply.json["code"]) == (422, "idempotency-mismatch")
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", {"to": TO, "text": "y"}),
+        ("/v1/messages", b'{"to": "%b", "text": "x" }' % TO.encode()),
+        ("/v1/messages?", BODY),
+        ("/v1/batches", {"defaults": {"text": "x"}, "recipients": [TO]}),
+    ],
+    ids=["another text", "another space", "another target", "another operation"],
+)
+async def test_a_key_with_another_request_is_a_mismatch(
+    path: str, body: object, restarted: bool, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as world:
+        api = await world.connect()
+        await once(api)
+        if not restarted:
+            await mismatch(api, path, body)
+    if restarted:
+        async with running(tmp_path) as world:
+            await mismatch(await world.connect(), path, body)
+
+
+async def mismatch(api: Api, path: str, body: object) -> None:
+    reply = await once(api, body=body, path=path)
+    assert (reply.status, reply.json["code"], "retryable" in reply.json) == (422, "idempotency-mismatch", False)
+    assert len((await api.get("/v1/messages"))["data"]) == 1
+    assert (await once(api)).headers["idempotency-replayed"] == "true"
+
+
+async def test_of_other_bodies_at_once_one_is_sent(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        clients = [await world.connect() for _ in range(8)]
+        for number, api in enumerate(clients):
+            body = {"to": TO, "text": f"text {number}"}
+            await api.client.send(api.octets("POST", "/v1/messages", body, Idempotency_Key="k"))
+        statuses = sorted([(await api.client.reply()).status for api in clients])
+        assert statuses[0] == 202 and set(statuses[1:]) <= {409, 422}
+        assert len((await clients[0].get("/v1/messages"))["data"]) == 1
+
+
 async def test_a_refused_request_does_not_use_its_key_up(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         api = await world.connect()
