@@ -229,6 +229,14 @@ class DaemonCollector(Collector):
         for (template, status), count in http.answers.items():
             answers.add_metric((template, str(status)), count)
         yield answers
+        front = self._daemon.front
+        if front is not None:
+            listening = gauge("http_listeners", "Open WebSockets, event streams and long polls.", ("kind",))
+            told = counter("http_events_sent", "Events of accounts' logs that were sent.", ("kind",))
+            for kind in ("poll", "sse", "websocket"):
+                listening.add_metric((kind,), front.streams.open[kind])
+                told.add_metric((kind,), front.streams.sent[kind])
+            yield from (listening, told)
 
 
 # -- routes ---------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ WORLD = names(
 )
 WORLD |= names("threading time uuid")
 NETWORK = names("asyncio html http socket socketserver ssl")
-DAEMON = names("trio httptools trio_websocket structlog rich msgspec prometheus_client pyroaring")
+DAEMON = names("trio httptools trio_websocket wsproto structlog rich msgspec prometheus_client pyroaring")
 
 WEB = names("litestar hypercorn jinja2 polib trio msgspec structlog")
 
@@ -66,6 +66,8 @@ WITH_README = (
     "gateway/smpp",
     "gateway/sim",
     "gateway/cli",
+    "gateway/events",
+    "gateway/stream",
     "filters",
     "store",
     "admin",

@@ -26,6 +26,8 @@ from gateway.api.operations import OPERATIONS
 from gateway.api.queries import Queries
 from gateway.api.reference import reference
 from gateway.api.streamed import BODY_OCTETS_MAX, Streamed
+from gateway.events.pull import EventQueries
+from gateway.events.streams import Streams
 from gateway.http.limits import HttpLimits
 from gateway.http.messages import TEXT, Request, Response
 from gateway.http.routes import Route
@@ -33,6 +35,7 @@ from gateway.http.server import HttpServer, Listeners
 from gateway.latency import Latencies
 from gateway.links.guard import BindGuard
 from gateway.metrics import Monitoring
+from gateway.stream.endpoint import StreamEndpoint
 from store.api_db import ApiStore
 from store.ids import SECOND_BITS
 
@@ -59,6 +62,8 @@ class HttpFront:
         self.store = ApiStore.open(daemon.data)
         self.ledger = Ledger(self.store)
         self._working = False
+        self.streams = Streams()
+        self.event_queries = EventQueries(core, self.keys, self.streams)
         self.door = Door(core, self.ledger, self.latencies.http)
         admit = None if config.http.metrics_public else self.keys.needs("read")
         self.monitoring = Monitoring(daemon, self.server, latencies=self.latencies, admit=admit)
@@ -75,6 +80,7 @@ class HttpFront:
         streamed = Streamed(core, self.door, batches, idempotency)
         groups = BatchQueries(core, self.ledger, batches)
         send, read, inbound = needs("send"), needs("read"), needs("inbound")
+        stream = StreamEndpoint(core, self.keys, self.streams, self.door, messages)
         lines = Route("POST", "/v1/batches", streamed.post, send, BODY_OCTETS_MAX, streams_body=True)
 
         def admit_batch(request: Request) -> Response | None:
@@ -97,6 +103,8 @@ class HttpFront:
             Route("POST", "/v1/batches/{id}/pause", groups.pause, send),
             Route("POST", "/v1/batches/{id}/resume", groups.resume, send),
             Route("GET", "/v1/inbound", queries.inbound, inbound),
+            Route("GET", "/v1/events", self.event_queries.events, needs("read", "inbound")),
+            Route("GET", "/v1/stream", stream.open, needs("send", "read", "inbound")),
             Route("GET", "/v1/balance", queries.balance, read),
             Route("GET", "/v1/templates", queries.templates, send),
             Route("GET", "/v1/openapi.json", self._openapi),
@@ -138,6 +146,7 @@ class HttpFront:
 
     async def leave(self, wait_s: float) -> None:
         """Answer what is being answered, close the rest."""
+        self.streams.leave()
         await self.server.leave(wait_s)
 
     async def _purge(self) -> None:

@@ -44,15 +44,18 @@ class Keys:
         self._directory: Directory | None = None
         self._known: dict[bytes, Identity] = {}
 
-    def needs(self, scope: Scope) -> Admit:
-        """Judges a request's head: sets `request.context` to its Identity, or refuses."""
+    def needs(self, *scopes: Scope) -> Admit:
+        """Judges a request's head: sets `request.context` to its Identity, or refuses a key that has none of
+        these scopes."""
+        wanted = frozenset(scopes)
+        names = '" or "'.join(scopes)
 
         def admit(request: Request) -> Response | None:
             identity = self.identify(request)
             if isinstance(identity, Response):
                 return identity
-            if scope not in identity.scopes:
-                return problem("forbidden", f'This key does not have the scope "{scope}".', request)
+            if wanted.isdisjoint(identity.scopes):
+                return problem("forbidden", f'This key does not have the scope "{names}".', request)
             request.context = identity
             return None
 

@@ -30,6 +30,7 @@ _HEADERS: dict[str, Any] = {
     },
     "Location": {"description": "Where the message or batch can be asked for.", "schema": {"type": "string"}},
 }
+_SUCCESSES = {101: "WebSocket from here on.", 200: "Done.", 202: "Durably accepted."}
 _IDEMPOTENCY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -45,6 +46,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     types: list[Any] = [Problem]
     for _, operation in described:
         types += [kind for kind in (operation.takes, operation.lines, operation.answer) if is_struct(kind)]
+        types += operation.spoken
     _, schemas = msgspec.json.schema_components(list(dict.fromkeys(types)), ref_template=REFERENCE)
     paths: dict[str, Any] = {}
     for route, operation in described:
@@ -114,6 +116,8 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
     }
     if operation.scope is not None:
         made["x-scope"] = operation.scope
+    if operation.spoken:
+        made["x-websocket"] = [_ref(kind) for kind in operation.spoken]
     if operation.takes is not None:
         content: dict[str, Any] = {"application/json": {"schema": _ref(operation.takes)}}
         if operation.example is not None:
@@ -135,13 +139,15 @@ def _responses(operation: Operation) -> dict[str, Any]:
         names += ["Location", "RateLimit", "RateLimit-Policy"]
     if operation.idempotent:
         names.append("Idempotency-Replayed")
-    responses: dict[str, Any] = {
-        str(operation.status): {
-            "description": "Done." if operation.status == 200 else "Durably accepted.",
-            "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
-            "content": {operation.answer_type: {"schema": schema}},
-        }
+    success: dict[str, Any] = {
+        "description": _SUCCESSES[operation.status],
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
     }
+    if operation.answer is not None:
+        success["content"] = {operation.answer_type: {"schema": schema}}
+    if operation.also_answers:
+        success["content"][operation.also_answers] = {"schema": {"type": "string"}}
+    responses: dict[str, Any] = {str(operation.status): success}
     for status, codes in statuses_of(operation).items():
         if len(codes) == 1:
             responses[str(status)] = {"$ref": f"#/components/responses/{codes[0]}"}

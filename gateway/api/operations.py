@@ -9,7 +9,9 @@ import msgspec
 
 from gateway.api import shapes
 from gateway.api.views import STATUSES
+from gateway.events.shapes import EventPage
 from gateway.http.problems import PROBLEMS
+from gateway.stream.shapes import AckOp, ErrorOp, EventOp, NackOp, ResumeOp, SeenOp, SubmitOp, WindowOp
 from store.directory import Scope
 
 
@@ -41,6 +43,8 @@ class Operation(msgspec.Struct, frozen=True):
     example: Any = None
     idempotent: bool = False
     answer_type: str = "application/json"
+    also_answers: str = ""  # another content type, for those who accept it
+    spoken: tuple[Any, ...] = ()  # types of what is said on a connection that changes its protocol
 
 
 def _text(name: str, text: str) -> Parameter:
@@ -205,6 +209,53 @@ OPERATIONS: dict[str, Operation] = {
         shapes.InboundPage,
         parameters=(LIMIT, CURSOR),
         problems=("validation",),
+    ),
+    "GET /v1/events": Operation(
+        "list_events",
+        "Hear what became of messages",
+        "The log of the key's account, oldest first: receipts and finished batches (scope read), inbound messages"
+        " (scope inbound). Ask again with `after` set to `next`: nothing is missed, whatever happens in between."
+        " With `Accept: text/event-stream` the answer never ends: Server-Sent Events whose id is the `seq`, beginning"
+        " behind `after` or Last-Event-ID, else with what comes from now on.",
+        "read",
+        EventPage,
+        parameters=(
+            Parameter(
+                "after",
+                "`next` of the page before, or the `seq` of an event; left out: from the oldest that is kept.",
+                {"type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991},
+            ),
+            Parameter(
+                "limit",
+                "Most events of a page.",
+                {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+            ),
+            Parameter(
+                "wait_s",
+                "Wait so long for a first event, if there is none yet.",
+                {"type": "integer", "minimum": 0, "maximum": 60, "default": 0},
+            ),
+        ),
+        problems=("validation",),
+        also_answers="text/event-stream",
+    ),
+    "GET /v1/stream": Operation(
+        "open_stream",
+        "Send and hear on one connection",
+        "A WebSocket with the subprotocol `sms.v1+json`, a JSON object with an `op` in each text frame: submits and"
+        " their answers, and events of the log as they happen. The section Stream below tells how.",
+        "send",
+        None,
+        101,
+        parameters=(
+            Parameter(
+                "after",
+                "Events behind this `seq`; left out: from now on.",
+                {"type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991},
+            ),
+        ),
+        problems=("validation", "upgrade-required"),
+        spoken=(SubmitOp, AckOp, NackOp, EventOp, SeenOp, WindowOp, ResumeOp, ErrorOp),
     ),
     "GET /v1/balance": Operation(
         "get_balance",

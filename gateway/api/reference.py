@@ -47,6 +47,31 @@ such.
 Fields may be added to answers within /v1; none is ever renamed or removed.
 """
 
+STREAM = """\
+## Stream
+
+GET /v1/stream with a WebSocket client, your key in Authorization, and the subprotocol sms.v1+json. One JSON object a
+text frame; several may be on their way at once.
+
+    you   {"op": "submit", "ref": "a1", "to": "+8613800138000", "text": "您好"}
+    we    {"op": "ack", "ref": "a1", "id": "msg_…", "parts": 1}
+    we    {"op": "event", "id": "evt_…", "seq": 1878…, "type": "message.status", "at": "…", "data": {…}}
+    you   {"op": "seen", "seq": 1878…}
+
+A submit has the fields of POST /v1/messages, your `ref`, and, if you like, an `idempotency_key`. An ack means that the
+message is on disk; a nack bears the problem that POST would have answered. Answers may come in another order. At most
+the account's `window` of submits (1000, if nobody set another) may be unanswered: more wait half a second, then get
+`window-exceeded`.
+
+Events come from now on, or behind `?after=SEQ` of the address. At most 1000 may be on their way that you have not
+`seen`; `{"op": "window", "n": 200}` sets another number, 0 stops them. After a lost connection open a new one with
+the last seq that you have handled: nothing is missed, and nothing before it comes again. `{"op": "resume", "after":
+SEQ}` does the same on an open connection. Every stream of an account hears everything.
+
+A ping comes every 20 s; who says nothing for 60 s, or takes nothing for 30 s, is dropped. Close codes: 1001 the
+gateway stops, come back; 1008 the key may not be used any more; 1009 a message is longer than 262,144 characters.
+"""
+
 
 def reference(routes: Iterable[Route]) -> str:
     """The whole page."""
@@ -59,6 +84,7 @@ def reference(routes: Iterable[Route]) -> str:
     for name, schema in sorted(schemas.items()):
         lines += _shape(name, schema)
     lines += _statuses()
+    lines += [STREAM]
     lines += _problems()
     lines += _tests()
     return "\n".join(lines) + "\n"
@@ -82,6 +108,9 @@ def _operation(route: Route, operation: Operation) -> Iterator[str]:
         if operation.example is not None:
             yield ""
             yield f"    {msgspec.json.encode(operation.example).decode()}"
+        yield ""
+    if operation.spoken:
+        yield f"Speaks {', '.join(kind.__name__ for kind in operation.spoken)}."
         yield ""
     name = getattr(operation.answer, "__name__", "text")
     what = f"{operation.status} with {name}" if operation.answer is not None else f"{operation.status}"

@@ -74,8 +74,42 @@ class LoggedEvent(msgspec.Struct):
     data: StatusData | InboundData | BatchData | msgspec.Raw
 
 
-class EventPage(msgspec.Struct):
-    """Events, oldest first. `next` is what to ask `after` the next time, also when nothing came."""
+# The same by type, for the description of the API and for clients in Python.
 
-    data: list[LoggedEvent]
+
+class StatusEvent(msgspec.Struct, tag_field="type", tag=STATUS):
+    """What became of a message."""
+
+    id: str
+    seq: int
+    at: str
+    data: StatusData
+
+
+class InboundEvent(msgspec.Struct, tag_field="type", tag=INBOUND):
+    """A message from a handset."""
+
+    id: str
+    seq: int
+    at: str
+    data: InboundData
+
+
+class BatchEvent(msgspec.Struct, tag_field="type", tag=BATCH_FINISHED):
+    """Every message of a batch has ended."""
+
+    id: str
+    seq: int
+    at: str
+    data: BatchData
+
+
+class EventPage(msgspec.Struct):
+    """Events, oldest first. `next` is what to ask `after` the next time, also when nothing came.
+
+    An event's `id` stays the same however often, and by whichever way, it is told; `seq` grows along the log, with
+    gaps, and is a cursor: a whole number below 2^53.
+    """
+
+    data: list[StatusEvent | InboundEvent | BatchEvent]
     next: int

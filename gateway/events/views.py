@@ -8,7 +8,7 @@ from gateway.api import ids
 from gateway.api.build import encoding_name
 from gateway.api.shapes import Status
 from gateway.api.times import show_time
-from gateway.api.views import FAILURES, STATUSES, detail_of, error_of
+from gateway.api.views import FAILURES, detail_of, error_of, status_of
 from gateway.customer_pdus import message_id_of
 from gateway.events.seq import seq_of
 from gateway.events.shapes import INBOUND, STATUS, InboundData, InReplyTo, LoggedEvent, StatusData
@@ -45,7 +45,7 @@ def status_data(part: Part, receipt: Receipt, *, each: bool) -> StatusData:
     state = STATE_OF_MESSAGE_STATE.get(receipt.message_state)
     if receipt.message_state == MessageState.UNKNOWN:
         state = State.UNKNOWN
-    status: Status = "submitted" if state is None else STATUSES[state]
+    status: Status = "submitted" if state is None else status_of(state, taken=not ours)
     detail = detail_of(part)
     data = StatusData(
         id=ids.show(ids.MESSAGE, message_id_of(part)),

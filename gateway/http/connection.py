@@ -315,12 +315,17 @@ class Connection:
         self._midway = True
         await self._send()
         self._midway = True
-        async for piece in response.stream:
-            if piece:
-                self._out += piece if old else b"%x\r\n%b\r\n" % (len(piece), piece)
-                await self._send()
-                await trio.lowlevel.checkpoint()
-                self._midway = True
+        try:
+            async for piece in response.stream:
+                if piece:
+                    self._out += piece if old else b"%x\r\n%b\r\n" % (len(piece), piece)
+                    await self._send()
+                    await trio.lowlevel.checkpoint()
+                    self._midway = True
+        finally:
+            close = getattr(response.stream, "close", None)
+            if close is not None:
+                close()
         self._midway = False
         if not old:
             self._out += b"0\r\n\r\n"

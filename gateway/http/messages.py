@@ -77,7 +77,10 @@ class Request(msgspec.Struct, eq=False):
 
 
 class Response(msgspec.Struct, eq=False):
-    """What to answer. `stream` is sent piece by piece instead of `body`, chunked to peers of HTTP/1.1."""
+    """What to answer. `stream` is sent piece by piece instead of `body`, chunked to peers of HTTP/1.1.
+
+    If it has a `close`, that is called once nobody reads it any more, at its end or before.
+    """
 
     status: int = 200
     body: bytes = b""

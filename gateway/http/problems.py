@@ -159,6 +159,20 @@ _TYPES = (
         "Change the text; the rules are those of the console.",
     ),
     ProblemType(
+        "upgrade-required",
+        426,
+        "This path speaks WebSocket",
+        False,
+        "Open it with a WebSocket client that offers the subprotocol sms.v1+json.",
+    ),
+    ProblemType(
+        "window-exceeded",
+        429,
+        "Too many messages without an answer",
+        True,
+        "Wait for the answers of earlier messages of the stream, then send this one again.",
+    ),
+    ProblemType(
         "rate-limited",
         429,
         "Too fast",
