@@ -172,7 +172,7 @@ class StreamSession:
         submits: list[SubmitOp] = []
         for text in texts:
             try:
-                op = decode(_decoder, text)  # type: ignore[arg-type]
+                op = decode(_decoder, text.encode())
             except (Invalid, Malformed) as error:
                 self._not_understood(text, error)
                 continue
