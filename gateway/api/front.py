@@ -46,7 +46,7 @@ log = structlog.get_logger("http")
 
 PURGE_PERIOD_S = 600.0
 MS_A_DAY = 86_400_000
-MESSAGE_BODY_OCTETS_MAX = 262_144  # the longest text in JSON escapes is 240 KB
+MESSAGE_BODY_OCTETS_MAX = 524_288  # the longest text in JSON escapes, two for each character, is 468 KB
 
 
 class HttpFront:

@@ -147,6 +147,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
         success["content"] = {operation.answer_type: {"schema": schema}}
     if operation.also_answers:
         success["content"][operation.also_answers] = {"schema": {"type": "string"}}
+    if operation.links:
+        parameters = {"id": "$response.body#/id"}
+        success["links"] = {name: {"operationId": name, "parameters": parameters} for name in operation.links}
     responses: dict[str, Any] = {str(operation.status): success}
     for status, codes in statuses_of(operation).items():
         if len(codes) == 1:

@@ -43,6 +43,7 @@ class Operation(msgspec.Struct, frozen=True):
     example: Any = None
     idempotent: bool = False
     answer_type: str = "application/json"
+    links: tuple[str, ...] = ()  # operations that take the `id` of its answer
     also_answers: str = ""  # another content type, for those who accept it
     spoken: tuple[Any, ...] = ()  # types of what is said on a connection that changes its protocol
 
@@ -95,6 +96,7 @@ OPERATIONS: dict[str, Operation] = {
         problems=_SEND,
         example={"to": "+8613800138000", "text": "您好", "client_ref": "ord-991"},
         idempotent=True,
+        links=("get_message", "cancel_message"),
     ),
     "GET /v1/messages": Operation(
         "list_messages",
@@ -158,6 +160,7 @@ OPERATIONS: dict[str, Operation] = {
         problems=_SEND,
         example={"defaults": {"text": "您好"}, "recipients": ["+8613800138000", "+8613800138001"]},
         idempotent=True,
+        links=("get_batch", "list_batch_messages", "pause_batch", "resume_batch", "cancel_batch"),
     ),
     "GET /v1/batches/{id}": Operation(
         "get_batch",
