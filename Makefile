@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint faults clean
+.PHONY: run test lint faults fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/sluice demo
@@ -24,6 +24,12 @@ lint: $(VENV)/.installed-dev
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults
 
+# An hour in all, or `make fuzz SECONDS=600`.
+fuzz: SECONDS ?= 3600
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Sluice needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
@@ -41,4 +47,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .interop build *.egg-info
+	rm -rf $(VENV) .interop .fuzz build *.egg-info

@@ -74,6 +74,7 @@ WITH_README = (
     "bench",
     "tests",
     "tests/interop",
+    "tests/fuzz",
 )
 MIRRORED = {
     "gateway": "gateway",

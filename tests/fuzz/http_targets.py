@@ -3,13 +3,13 @@
 import contextlib
 import json
 from collections.abc import Coroutine
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from gateway.api import ids
 from gateway.api.batches import Items
-from gateway.api.build import recipe, submit
 from gateway.api.invalid import Invalid, Malformed, decode, refuse
 from gateway.api.parameters import NEWEST, Parameters
 from gateway.api.shapes import BatchIn, Content, DefaultsLine, MessageIn
@@ -21,10 +21,10 @@ from gateway.http.routes import Route, Router
 from gateway.smpp.segments import CannotSplit, segment
 from gateway.smpp.text import alphabet_of
 from gateway.smpp.udh import payload_of
+from tests.gateway.core_world import World
 
 from .reader import Reader, pieces
 
-NOW_MS = 1_795_348_800_000
 LIMITS = HttpLimits(header_octets_max=512, body_octets_max=256)
 PROXIES = Proxies(("127.0.0.0/8", "::1"))
 
@@ -131,6 +131,16 @@ BATCH = msgspec.json.Decoder(BatchIn)
 DEFAULTS = msgspec.json.Decoder(DefaultsLine)
 
 
+@cache
+def _core() -> Any:
+    return World()
+
+
+def _items(defaults: Content) -> Items:
+    """What makes the messages of a batch ready, as the routes have it."""
+    return Items(_core(), _core().account, defaults, 1)
+
+
 def _segment(one: Any) -> None:
     """A message that was taken can be cut, or it is said why not."""
     assert one.destination_addr
@@ -146,13 +156,15 @@ def body(octets: bytes) -> None:
         try:
             asked = decode(decoder, octets)
             if isinstance(asked, MessageIn):
-                _segment(submit(recipe(asked, NOW_MS, "normal"), asked.to))
+                _segment(_items(Content()).of_message(0, asked).submit)
                 continue
-            make = Items(asked.defaults, NOW_MS, "normal", 1)
-            for index, to in enumerate(getattr(asked, "recipients", None) or ()):
-                _segment(make.of_number(index, to).submit)
+            make = _items(asked.defaults)
             for index, message in enumerate(getattr(asked, "messages", None) or ()):
                 _segment(make.of_message(index, message).submit)
+            if recipients := getattr(asked, "recipients", None):
+                make.for_numbers()
+                for index, to in enumerate(recipients):
+                    _segment(make.of_number(index, to).submit)
         except (Invalid, Malformed) as error:
             refused = refuse(error, request)
             assert refused.status in (400, 422)
@@ -232,7 +244,7 @@ def ndjson(octets: bytes) -> None:
     if not whole[2]:
         assert whole[0] == [line.strip() for line in stream.split(b"\n") if line.strip()]
     assert all(len(line) <= LINE_OCTETS_MAX for line in whole[0])
-    make = Items(Content(text="x"), NOW_MS, "normal", 1)
+    make = _items(Content(text="x"))
     for index, line in enumerate(whole[0][:8]):
         with contextlib.suppress(Invalid, Malformed):
             _segment(make.of_message(index, decode(MESSAGE, line)).submit)

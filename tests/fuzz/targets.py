@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import http_targets, smpp_targets
+from . import core_targets, http_targets, smpp_targets
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -24,6 +24,8 @@ TARGETS: dict[str, Target] = {
     "receipt": Target(smpp_targets.receipt, 512),
     "text": Target(smpp_targets.text, 512),
     "time": Target(smpp_targets.time, 64),
+    "intake": Target(core_targets.intake, 400),
+    "outcomes": Target(core_targets.outcomes, 400),
     "http": Target(http_targets.http),
     "json": Target(http_targets.body),
     "fields": Target(http_targets.fields, 512),
