@@ -242,11 +242,15 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "store.disk_critical_mib", "it is above store.disk_low_mib. Make it the smaller of the two."
     if config.receipts.retry_s_min > config.receipts.retry_s_max:
         yield "receipts.retry_s_min", "it is above receipts.retry_s_max. Make it the smaller of the two."
-    for block in config.http.trusted_proxies:
-        try:
-            ipaddress.ip_network(block)
-        except ValueError:
-            yield "http.trusted_proxies", f'"{block}" is no CIDR block; write it like "10.0.0.0/8".'
+    for key, blocks in (
+        ("http.trusted_proxies", config.http.trusted_proxies),
+        ("webhooks.allow_private", config.webhooks.allow_private),
+    ):
+        for block in blocks:
+            try:
+                ipaddress.ip_network(block)
+            except ValueError:
+                yield key, f'"{block}" is no CIDR block; write it like "10.0.0.0/8".'
 
 
 def _is_section(kind: Any) -> bool:

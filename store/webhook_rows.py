@@ -1,7 +1,8 @@
 """How far each webhook has heard, and the deliveries that failed: to be tried again, or dead.
 
 Plain calls on the open `api.db`: those that write belong to its writer thread, those that read to any. A delivery
-names its events by the range of their seqs; the events themselves are in the day files.
+names its events by the range of their seqs; the events themselves are in the day files. The store is the last
+argument, so that the rest can be bound before the call goes to a thread.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -41,12 +42,12 @@ def positions(store: ApiStore) -> dict[int, int]:
         return dict(connection.execute("SELECT webhook, seq FROM webhook_position"))
 
 
-def save_positions(store: ApiStore, seqs: Mapping[int, int]) -> None:
+def save_positions(seqs: Mapping[int, int], store: ApiStore) -> None:
     with store.writing() as connection:
         connection.executemany("INSERT OR REPLACE INTO webhook_position VALUES (?, ?)", seqs.items())
 
 
-def save_deliveries(store: ApiStore, rows: Sequence[DeliveryRow]) -> None:
+def save_deliveries(rows: Sequence[DeliveryRow], store: ApiStore) -> None:
     """Store new ones, and what changed of known ones."""
     with store.writing() as connection:
         for row in rows:
@@ -62,13 +63,13 @@ def save_deliveries(store: ApiStore, rows: Sequence[DeliveryRow]) -> None:
                 row.id = found
 
 
-def remove_delivery(store: ApiStore, identifier: int) -> None:
+def remove_delivery(identifier: int, store: ApiStore) -> None:
     """It has arrived."""
     with store.writing() as connection:
         connection.execute("DELETE FROM webhook_delivery WHERE id = ?", (identifier,))
 
 
-def due(store: ApiStore, webhook: int, now_ms: int, limit: int, but: Collection[int]) -> list[DeliveryRow]:
+def due(webhook: int, now_ms: int, limit: int, but: Collection[int], store: ApiStore) -> list[DeliveryRow]:
     """Deliveries to try now, the longest due first. `but`: ids that are under way."""
     with store.reading() as connection:
         rows = connection.execute(
@@ -79,7 +80,7 @@ def due(store: ApiStore, webhook: int, now_ms: int, limit: int, but: Collection[
     return [DeliveryRow(*row) for row in rows if row[0] not in but][:limit]
 
 
-def next_due(store: ApiStore, webhook: int, after_ms: int) -> int:
+def next_due(webhook: int, after_ms: int, store: ApiStore) -> int:
     """When the next delivery falls due behind `after_ms`, 0 for never."""
     with store.reading() as connection:
         found = connection.execute(
@@ -89,7 +90,7 @@ def next_due(store: ApiStore, webhook: int, after_ms: int) -> int:
     return found or 0
 
 
-def dead(store: ApiStore, webhook: int, before: int, limit: int) -> list[DeliveryRow]:
+def dead(webhook: int, before: int, limit: int, store: ApiStore) -> list[DeliveryRow]:
     """Dead letters of an endpoint with ids below `before`, newest first."""
     with store.reading() as connection:
         rows = connection.execute(
@@ -100,7 +101,7 @@ def dead(store: ApiStore, webhook: int, before: int, limit: int) -> list[Deliver
     return [DeliveryRow(*row) for row in rows]
 
 
-def counts(store: ApiStore, webhook: int) -> tuple[int, int]:
+def counts(webhook: int, store: ApiStore) -> tuple[int, int]:
     """(deliveries waiting for another attempt, dead letters)."""
     with store.reading() as connection:
         waiting, dead_letters = connection.execute(
@@ -111,7 +112,7 @@ def counts(store: ApiStore, webhook: int) -> tuple[int, int]:
     return waiting, dead_letters
 
 
-def revive(store: ApiStore, webhook: int, first: int, last: int, now_ms: int) -> int:
+def revive(webhook: int, first: int, last: int, now_ms: int, store: ApiStore) -> int:
     """Dead letters with events in first..last (seq) begin anew; how many."""
     with store.writing() as connection:
         return connection.execute(
@@ -121,7 +122,7 @@ def revive(store: ApiStore, webhook: int, first: int, last: int, now_ms: int) ->
         ).rowcount
 
 
-def forget(store: ApiStore, known: Collection[int], dead_before_ms: int) -> bool:
+def forget(known: Collection[int], dead_before_ms: int, store: ApiStore) -> bool:
     """Take out dead letters that are too old, and all of endpoints that are no more; True when there is more.
 
     Args:

@@ -68,6 +68,7 @@ WITH_README = (
     "gateway/cli",
     "gateway/events",
     "gateway/stream",
+    "gateway/webhooks",
     "filters",
     "store",
     "admin",

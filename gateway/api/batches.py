@@ -40,6 +40,7 @@ from gateway.api.times import show_time
 from gateway.http.messages import Request, Response
 from gateway.http.problems import FieldError, problem
 from gateway.smpp.pdu import SubmitSm
+from gateway.webhooks.callbacks import callback_check
 from store.api_db import INTERRUPTED, RECEIVING, WHOLE, ApiChanges, BatchRow
 from store.model import Part
 
@@ -201,7 +202,8 @@ class Items:
         self._now_ms = core.clock.wall_ms()
         self._sms_type = account.account.sms_type
         self._filling = start(core.directory, account, defaults)
-        self._common = recipe(defaults, self._now_ms, self._sms_type)
+        self._callback = callback_check(core, account.id)
+        self._common = recipe(defaults, self._now_ms, self._sms_type, self._callback)
         self._common.detail = {**(self._common.detail or {}), "batch": batch}
 
     def for_numbers(self) -> None:
@@ -226,7 +228,9 @@ class Items:
         if dedupe and not message.client_ref:
             raise needs_reference()
         if not says_little(message):
-            own = message_recipe(common, message, self._defaults, self._now_ms, self._sms_type)
+            own = message_recipe(
+                common, message, self._defaults, self._now_ms, self._sms_type, self._callback
+            )
             return Item(index, message.to, submit(own, message.to), own.detail, own.dedupe)
         body = None
         if message.text is not None or message.binary is not None:

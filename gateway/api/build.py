@@ -4,6 +4,7 @@
 all get the same. A message that says only its number and text costs some 3 us here.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -57,12 +58,17 @@ def needs_reference() -> Invalid:
     return Invalid("/client_ref", "missing", "dedupe goes by client_ref. Give the message one of its own.")
 
 
-def recipe(content: Content, now_ms: int, sms_type: str) -> Recipe:
+def recipe(
+    content: Content, now_ms: int, sms_type: str, callback: Callable[[str], None] | None = None
+) -> Recipe:
     """Check what a message or the defaults of a batch say. Raises Invalid.
 
     Args:
       sms_type: the account's; `type` must be that.
+      callback: judges a `callback_url`, raises Invalid; None: there is no place for one.
     """
+    if content.callback_url is not None:
+        _check_callback(content, callback)
     if content.type is not None and content.type != sms_type:
         raise Invalid(
             "/type",
@@ -96,7 +102,12 @@ def recipe(content: Content, now_ms: int, sms_type: str) -> Recipe:
 
 
 def message_recipe(
-    common: Recipe, message: MessageIn, defaults: Content, now_ms: int, sms_type: str
+    common: Recipe,
+    message: MessageIn,
+    defaults: Content,
+    now_ms: int,
+    sms_type: str,
+    callback: Callable[[str], None] | None = None,
 ) -> Recipe:
     """The recipe of a message of a batch that says more than number, text and reference."""
     merged = Content(
@@ -111,7 +122,7 @@ def message_recipe(
         merged.text = None
     if defaults.metadata and message.metadata:
         merged.metadata = {**defaults.metadata, **message.metadata}
-    made = recipe(merged, now_ms, sms_type)
+    made = recipe(merged, now_ms, sms_type, callback)
     batch = (common.detail or {}).get("batch")
     if batch is not None:
         made.detail = {**(made.detail or {}), "batch": batch}
@@ -243,4 +254,17 @@ def _detail(content: Content) -> dict[str, Any] | None:
         detail["ref"] = content.client_ref
     if content.metadata:
         detail["meta"] = content.metadata
+    if content.callback_url:
+        detail["cb"] = content.callback_url
     return detail or None
+
+
+def _check_callback(content: Content, callback: Callable[[str], None] | None) -> None:
+    if callback is None:
+        raise Invalid("/callback_url", "not-here", "A callback URL cannot be given here.")
+    if content.dlr is False:
+        raise Invalid(
+            "/callback_url", "no-report", "Without dlr there is nothing to post. Leave one of them out."
+        )
+    assert content.callback_url is not None
+    callback(content.callback_url)

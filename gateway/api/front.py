@@ -36,6 +36,7 @@ from gateway.latency import Latencies
 from gateway.links.guard import BindGuard
 from gateway.metrics import Monitoring
 from gateway.stream.endpoint import StreamEndpoint
+from gateway.webhooks.service import Webhooks
 from store.api_db import ApiStore
 from store.ids import SECOND_BITS
 
@@ -61,6 +62,7 @@ class HttpFront:
         self.keys = Keys(core, BindGuard(config.smpp.bind_failures_max, config.smpp.bind_ban_s))
         self.store = ApiStore.open(daemon.data)
         self.ledger = Ledger(self.store)
+        self.webhooks = Webhooks(daemon, self.ledger)
         self._working = False
         self.streams = Streams()
         self.event_queries = EventQueries(core, self.keys, self.streams)
@@ -140,6 +142,7 @@ class HttpFront:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.door.run)
                 nursery.start_soon(self.ledger.run)
+                nursery.start_soon(self.webhooks.run)
                 nursery.start_soon(self._purge)
         finally:
             self.store.close()

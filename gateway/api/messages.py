@@ -22,6 +22,7 @@ from gateway.http.messages import Headers, Later, Request, Response
 from gateway.http.problems import FieldError, problem
 from gateway.smpp.pdu import SubmitSm
 from gateway.smpp.text import forcing_characters
+from gateway.webhooks.callbacks import callback_check
 from store.api_db import ApiChanges
 from store.model import Changes, Part, PartFlag, State
 
@@ -101,7 +102,9 @@ class Messages:
         message: MessageIn = decode(_decoder, request.body)
         if message.template is not None or message.vars is not None:
             fill(self._core.directory, identity.account, message)
-        made = recipe(message, self._core.clock.wall_ms(), identity.account.account.sms_type)
+        account = identity.account
+        check = callback_check(self._core, account.id)
+        made = recipe(message, self._core.clock.wall_ms(), account.account.sms_type, check)
         if made.dedupe and not message.client_ref:
             raise needs_reference()
         return message, made, submit(made, message.to)

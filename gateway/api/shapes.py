@@ -162,6 +162,18 @@ class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         | None
     ) = None
     metadata: Metadata | None = None
+    callback_url: (
+        Annotated[
+            str,
+            Meta(
+                max_length=2048,
+                description="Post this message's events there as well, signed like those of an endpoint. Its host"
+                " must be one that the account has declared (an endpoint with `hosts` and without `url`).",
+                examples=["https://app.example.com/sms"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class MessageIn(Content, kw_only=True):

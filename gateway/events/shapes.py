@@ -26,6 +26,7 @@ class StatusData(msgspec.Struct, omit_defaults=True):
     batch_id: str = ""
     metadata: dict[str, str] = {}
     error: MessageError | None = None
+    callback_url: str = ""
 
 
 class InReplyTo(msgspec.Struct, omit_defaults=True):

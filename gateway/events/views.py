@@ -59,6 +59,7 @@ def status_data(part: Part, receipt: Receipt, *, each: bool) -> StatusData:
         client_ref=detail.get("ref", ""),
         batch_id=ids.show(ids.BATCH, detail["batch"]) if "batch" in detail else "",
         metadata=detail.get("meta", {}),
+        callback_url=detail.get("cb", ""),
     )
     if state in FAILURES:
         assert state is not None
