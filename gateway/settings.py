@@ -208,6 +208,17 @@ class KannelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(description='Answer "Sent." with denied receivers and parts, as immediate-sendsms-reply does.'),
     ] = False
+    mo_recode: Annotated[
+        bool, Meta(description="Tell inbound UCS-2 as UTF-8, not as UTF-16BE. Kannel's mo-recode.")
+    ] = False
+    reply_messages_max: Annotated[
+        Annotated[int, Meta(ge=1, le=255)],
+        Meta(description="SMS that an answer to get-url or post-url may become. Kannel's max-messages."),
+    ] = 1
+    retries_max: Annotated[
+        CountOrOff, Meta(description="Further tries of a dlr-url or MO URL. Kannel's own default is 0.")
+    ] = 3
+    retry_s: Annotated[Seconds, Meta(description="Pause between them. Kannel's http-queue-delay.")] = 10.0
 
 
 class JasminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -219,6 +230,11 @@ class JasminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rest_listen: Annotated[
         str, Meta(description='/secure/send and the like: "127.0.0.1:8080" is Jasmin\'s; "" is off.')
     ] = ""
+    retries_max: Annotated[
+        CountOrOff,
+        Meta(description="Further tries of a push that is not acknowledged. Jasmin's max_retries."),
+    ] = 3
+    retry_s: Annotated[Seconds, Meta(description="Pause between them. Jasmin's retry_delay.")] = 30.0
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,31 +315,6 @@ class ReceiptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100
 
 
-class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Posting events to customers' URLs. They run while `[http] listen` is set."""
-
-    allow_private: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="CIDR blocks inside your own network that customers' URLs may lead to, on any port. Empty:"
-            " the public internet only."
-        ),
-    ] = ()
-    ports: Annotated[
-        tuple[Annotated[int, Meta(ge=1, le=65_535)], ...],
-        Meta(description="Ports of public addresses that customers' URLs may name."),
-    ] = (80, 443)
-    timeout_s: Annotated[
-        Seconds, Meta(description="A receiver must have answered by then: look-up, TLS and all.")
-    ] = 15.0
-    tls_ca: Annotated[
-        str,
-        Meta(
-            description="PEM file: authorities of receivers' certificates, beside the system's.", extra=PATH
-        ),
-    ] = ""
-
-
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Standard error: one line an event of interest; never a message text, never a secret."""
 
@@ -347,5 +338,4 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jasmin: JasminSettings = JasminSettings()
     limits: LimitSettings = LimitSettings()
     receipts: ReceiptSettings = ReceiptSettings()
-    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
