@@ -11,6 +11,7 @@ import msgspec
 from gateway.api import ids
 from gateway.control import ControlError
 from gateway.customer_pdus import id_from_shown
+from gateway.legacy import ids as legacy_ids
 from gateway.smpp.constants import MessageState
 from store.api_db import copy_api_db
 from store.config_db import ConfigStore
@@ -49,11 +50,15 @@ def life_report(traffic: TrafficStore, directory: Directory, message_id: str, *,
     days = traffic.days()
     # A short id names its second modulo 8.5 years: counted from the newest day kept here.
     newest_s = (max(days, default=0) + 1) * SECONDS_A_DAY
-    number = ids.read(ids.MESSAGE, message_id) or id_from_shown(message_id.encode(), newest_s, node)
+    number = (
+        ids.read(ids.MESSAGE, message_id)
+        or legacy_ids.read(message_id)
+        or id_from_shown(message_id.encode(), newest_s, node)
+    )
     if not number:
         raise ControlError(
             f'"{message_id}" is no message id: those have 19 digits, 8 characters over SMPP 3.3,'
-            ' or begin "msg_" over HTTP.',
+            ' begin "msg_" over HTTP, or are UUIDs of ours over Jasmin\'s.',
             kind="usage",
         )
     life = traffic.message(number)

@@ -182,7 +182,7 @@ class Daemon:
                 listening.start_soon(self.front.serve, listeners, links, context)
         if legacy:
             assert self.front is not None
-            self.legacy = LegacyFront(self, self.front.door)
+            self.legacy = LegacyFront(self, self.front)
             await self.legacy.open(listening, links)
 
     async def _listen_smpp(

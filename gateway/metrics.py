@@ -24,6 +24,7 @@ from gateway.links.carrier import CarrierLink
 if TYPE_CHECKING:
     from gateway.core import Core
     from gateway.daemon import Daemon
+    from gateway.legacy.front import LegacyFront
 
 LIMITED_BY = ("nothing to send", "paused", "throttled by the carrier", "bind", "window", "rate")
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -86,6 +87,8 @@ class DaemonCollector(Collector):
         yield from self._commits()
         yield from self._receipts()
         yield from self._daemon_itself()
+        if self._daemon.legacy is not None:
+            yield from self._legacy(self._daemon.legacy)
         if self._http is not None:
             yield from self._http_server(self._http)
         if self._latencies is not None:
@@ -219,6 +222,29 @@ class DaemonCollector(Collector):
         yield single(gauge, "smpp_connections_unbound", "Of these, not bound yet.", server.unbound)
         yield single(counter, "smpp_connections_refused", "Connections closed at once.", server.refused)
         yield single(gauge, "draining", "1 while the daemon ends.", self._core.draining)
+
+    def _legacy(self, legacy: "LegacyFront") -> Iterator[Metric]:
+        answers = counter(
+            "legacy_responses", "Responses in Kannel's and Jasmin's form.", ("listener", "route", "status")
+        )
+        for name, server in legacy.servers.items():
+            for (template, status), count in server.answers.items():
+                answers.add_metric((name, template, str(status)), count)
+        yield answers
+        yield single(
+            counter, "legacy_logins_refused", "Requests whose name and password were not right.",
+            legacy.credentials.refused,
+        )  # fmt: skip
+        caller = legacy.caller
+        calls = counter("callbacks", "Reports and MO told to a URL, or given up.", ("style", "outcome"))
+        tries = counter("callback_retries", "Further tries of a report or MO.", ("style",))
+        for style in caller.told:
+            calls.add_metric((style, "told"), caller.told[style])
+            calls.add_metric((style, "given up"), caller.given_up[style])
+            tries.add_metric((style,), caller.retried[style])
+        yield from (calls, tries)
+        yield single(gauge, "callbacks_waiting", "Reports and MO not told yet.", caller.waiting)
+        yield single(counter, "callback_replies", "Answers to MO that were sent back.", caller.replies)
 
     def _http_server(self, http: HttpServer) -> Iterator[Metric]:
         yield single(gauge, "http_connections", "HTTP connections.", len(http.connections))

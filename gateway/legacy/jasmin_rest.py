@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 HELP = "http://docs.jasminsms.com/en/latest/apis/rest/index.html"
 CHUNK = 1_000  # messages of a batch in one pass through the door
 _SECONDS = re.compile(r"^(\d{1,9})s$")
-# (batch id, what it says, message, outcome): told to callback_url or errback_url.
-Told = Callable[[str, dict[str, Any], str, Outcome], None]
+# (account, URL, what is told): GETs of callback_url and errback_url.
+TellOnce = Callable[[int, str, dict[str, str]], None]
 
 
 class _Refused(Exception):
@@ -54,13 +54,15 @@ class _Refused(Exception):
 
 
 class JasminRest:
-    """`told` is called with each message of a batch once it is known what came of it."""
+    """Args of its constructor:
+    tell_once: tells somebody's URL what came of a message of a batch.
+    """
 
-    def __init__(self, core: "Core", jasmin: Jasmin, credentials: Credentials, told_of: Told) -> None:
+    def __init__(self, core: "Core", jasmin: Jasmin, credentials: Credentials, tell_once: TellOnce) -> None:
         self._core = core
         self._jasmin = jasmin
         self._credentials = credentials
-        self._told_of = told_of
+        self._tell_once = tell_once
 
     def routes(self) -> list[Route]:
         return [
@@ -177,14 +179,14 @@ class JasminRest:
                 ready.append(self._jasmin.ready(given))
                 to.append(number)
             except Wrong as wrong:
-                self._told_of(batch_id, config, number, outcome_of(wrong))
+                self._tell(account, batch_id, config, number, outcome_of(wrong))
             except Invalid as wrong:
                 outcome = Outcome(400, sender_text(given), told(wrong.code, wrong.detail))
-                self._told_of(batch_id, config, number, outcome)
+                self._tell(account, batch_id, config, number, outcome)
         taken = await self._wait_for_rate(account, len(ready))
         for number in to[taken:]:
             account.count_refused(Reason.RATE_EXCEEDED)
-            self._told_of(batch_id, config, number, refused(Reason.RATE_EXCEEDED, account))
+            self._tell(account, batch_id, config, number, refused(Reason.RATE_EXCEEDED, account))
         if taken:
             stored = trio.Event()
             outcomes: list[Outcome] = []
@@ -196,7 +198,18 @@ class JasminRest:
             self._jasmin.put(account, ready[:taken], done)
             await stored.wait()
             for number, outcome in zip(to, outcomes, strict=False):
-                self._told_of(batch_id, config, number, outcome)
+                self._tell(account, batch_id, config, number, outcome)
+
+    def _tell(
+        self, account: AccountState, batch_id: str, config: dict[str, Any], to: str, outcome: Outcome
+    ) -> None:
+        text = framed(outcome).body.decode("utf-8", "replace")
+        taken = outcome.status == 200
+        url = config.get("callback_url" if taken else "errback_url") if isinstance(config, dict) else None
+        if url:
+            said = text if taken else "HTTPAPI error: " + text.strip('"')
+            told_of = {"batchId": batch_id, "to": to, "status": str(int(taken)), "statusText": said}
+            self._tell_once(account.id, str(url), told_of)
 
     async def _wait_for_rate(self, account: AccountState, wanted: int) -> int:
         """How many may go, after waiting a little for the account's rate."""

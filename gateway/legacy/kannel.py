@@ -59,7 +59,9 @@ def answer(status: int, text: str, headers: Headers | None = None) -> Response:
     return Response(status, text.encode("latin-1", "replace"), HTML, [*NO_CACHE, *(headers or [])])
 
 
-UNKNOWN_REQUEST = (404, "Unknown request.")
+def unknown_request() -> Response:
+    """What smsbox says of a path that is not there."""
+    return answer(404, "Unknown request.")
 
 
 class Kannel:
