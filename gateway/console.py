@@ -1,15 +1,37 @@
 """The daemon as the console sees it: what it may ask and cause, and nothing else."""
 
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from filters.verdict import explain
+from filters.words import mask
+from gateway.api.build import sender as sender_address
+from gateway.api.invalid import Invalid
 from gateway.control_store import number_reader
+from gateway.operations import message_outcome
+from gateway.smpp.segments import segment_info
 from gateway.status import Status, status_report
+from store.model import NO_ERROR, Part, State
+from store.port import TrafficStore
+from store.task_file import ROWS, Pass, TaskFile, folder_of
 
 if TYPE_CHECKING:
     from gateway.daemon import Daemon
+
+
+FORCING_SHOWN_MAX = 10
+FAILING_PASSES_MAX = 200  # of a task whose failures are told: half a second of reading
+# Whom a resend is for, by the states in which their messages ended.
+CHOSEN: Mapping[str, tuple[int, ...]] = {
+    "all": (),
+    "not-sent": (State.CANCELLED,),
+    "failed": (State.FAILED, State.EXPIRED, State.REJECTED),
+    "unknown": (State.UNKNOWN,),
+}
 
 
 class RouteFound(msgspec.Struct, frozen=True):
@@ -19,6 +41,28 @@ class RouteFound(msgspec.Struct, frozen=True):
     carrier: str = ""
     up: bool = False
     first: bool = True
+
+
+class TextFigures(msgspec.Struct, frozen=True):
+    """A text on the wire, after masking; `pieces` of the text as written, with whether a word hit them."""
+
+    masked: str
+    alphabet: str
+    units: int
+    units_left: int
+    parts: int
+    forcing: list[str]
+    pieces: list[tuple[str, bool]]
+    action: str
+    words: list[str]
+
+
+class RowState(msgspec.Struct, frozen=True):
+    """Where a task's message is, and why in words if it failed."""
+
+    state: str
+    message: int
+    why: str = ""
 
 
 class ConsoleOperations:
@@ -55,3 +99,127 @@ class ConsoleOperations:
     def canonical_number(self, text: str) -> int:
         """A number as people write it. Raises ValueError with a sentence."""
         return self._number(text)
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    def text_figures(self, text: str) -> TextFigures:
+        """What the door will make of a text: words first, then alphabet and parts."""
+        words = self._daemon.core.screens.words
+        hits = words.scan(text) if words is not None else None
+        masked = mask(text, hits.masks) if hits is not None and hits.masks else text
+        pieces: list[tuple[str, bool]] = []
+        at = 0
+        for start, end in hits.spans if hits is not None else ():
+            pieces += [(text[at:start], False), (text[start:end], True)]
+            at = end
+        pieces.append((text[at:], False))
+        info = segment_info(masked)
+        return TextFigures(
+            masked,
+            info.alphabet,
+            info.units,
+            info.units_left,
+            info.parts,
+            list(dict.fromkeys(character for _, character in info.forcing))[:FORCING_SHOWN_MAX],
+            [piece for piece in pieces if piece[0]],
+            hits.action if hits is not None else "",
+            list(hits.words) if hits is not None else [],
+        )
+
+    def sender_allowed(self, account: str, sender: str) -> bool:
+        """Whether an account may send from this address; "" is its default."""
+        state = self._daemon.core.accounts_by_system_id.get(account)
+        if not sender:
+            return True
+        try:
+            source = sender_address(sender)[0]
+        except Invalid:
+            return False
+        return state is None or state.senders.allowed(source)
+
+    def home_country(self) -> str:
+        """The code put before national numbers."""
+        return self._daemon.config.smpp.home_country
+
+    def reserve(self, task: int, user: int, parts: int) -> bool:
+        """Hold a task's parts."""
+        return self._daemon.tasks.reserve(task, user, parts)
+
+    def release(self, task: int) -> None:
+        """The task was not confirmed after all."""
+        self._daemon.tasks.book.release(task)
+
+    def task_changed(self, task: int) -> None:
+        """A task was moved."""
+        self._daemon.tasks.changed(task)
+
+    def task_rate(self, task: int) -> float:
+        """Messages of a task that leave in a second."""
+        return self._daemon.tasks.rate(task)
+
+    async def choose_numbers(self, task: int, wanted: str, target: Path) -> int:
+        """Write the numbers that a resend is for into a file, one a line."""
+        daemon = self._daemon
+        states = CHOSEN[wanted]
+
+        def write(store: TrafficStore) -> int:
+            count = 0
+            with TaskFile.open(folder_of(daemon.data, task) / ROWS) as file, target.open("w") as out:
+
+                def failing(one: Pass) -> list[int]:
+                    if not states or not one.accepted:
+                        return []
+                    return store.numbers_in_states(task, one.first_id, one.last_id, states)
+
+                for number in file.chosen(wanted, failing):
+                    out.write(f"{number}\n")
+                    count += 1
+            return count
+
+        count: int = await daemon.ports.store.read(write)
+        return count
+
+    async def row_states(
+        self, task: int, first_row: int, last_row: int, language: str
+    ) -> Mapping[int, RowState]:
+        """By number: where the messages of these rows are."""
+        daemon = self._daemon
+
+        def read(store: TrafficStore) -> dict[int, RowState]:
+            with TaskFile.open(folder_of(daemon.data, task) / ROWS) as file:
+                passes = file.passes(first_row, last_row)
+                wanted = {number for _, number, _ in file.recipients(first_row - 1, last_row - first_row + 1)}
+            by_number: dict[int, list[Part]] = {}
+            for one in passes:
+                for part in store.parts(range(one.first_id, one.last_id + 1)) if one.accepted else ():
+                    if part.dest in wanted and part.task == task:
+                        by_number.setdefault(part.dest, []).append(part)
+            found = {}
+            for number, parts in by_number.items():
+                state, error, _ = message_outcome(parts)
+                why = "" if error == NO_ERROR else explain(error, language)
+                found[number] = RowState(state.name, parts[0].id, why)
+            return found
+
+        found: dict[int, RowState] = await daemon.ports.store.read(read)
+        return found
+
+    async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
+        """(reason in words, messages) of what failed, the most frequent first."""
+        daemon = self._daemon
+
+        def read(store: TrafficStore) -> list[tuple[str, int]]:
+            reasons: Counter[int] = Counter()
+            with TaskFile.open(folder_of(daemon.data, task) / ROWS) as file:
+                reasons.update(dict(file.refusals()))
+                passes = file.failing(FAILING_PASSES_MAX)
+            for one in passes:
+                for (state, error), (messages, _) in store.message_figures(
+                    task, one.first_id, one.last_id
+                ).items():
+                    if state > State.DELIVERED and state != State.CANCELLED:
+                        reasons[error] += messages
+            return [(explain(reason, language) or "—", count) for reason, count in reasons.most_common(10)]
+
+        found: list[tuple[str, int]] = await daemon.ports.store.read(read)
+        return found

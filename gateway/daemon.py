@@ -383,6 +383,7 @@ async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
         now=clock.now,
         wall_ms=clock.wall_ms,
     )
+    nursery.start_soon(console.jobs.run)
     try:
         address = await nursery.start(serve_console, create_app(console), settings.listen)
     except OSError as error:

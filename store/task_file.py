@@ -21,6 +21,7 @@ FOLDER = "tasks"
 ROWS = "rows.db"
 UPLOAD = "upload"
 TYPED = "typed.txt"
+RESENT = "resent.txt"  # numbers of an earlier task, one a line
 ROWS_A_STATEMENT = 400  # of two or five columns: below SQLite's bound on variables
 BUSY_TIMEOUT_MS = 5000
 
@@ -105,7 +106,7 @@ def remove_folder(data: Path, task: int) -> None:
 
 def drop_sources(data: Path, task: int) -> None:
     """The upload and the typed numbers, once the rows count."""
-    for name in (UPLOAD, TYPED):
+    for name in (UPLOAD, TYPED, RESENT):
         (folder_of(data, task) / name).unlink(missing_ok=True)
 
 
@@ -318,6 +319,15 @@ class TaskFile:
             "SELECT first_row, last_row, first_id, last_id, accepted, at FROM pass"
             " WHERE last_row >= ? AND first_row <= ? ORDER BY first_row",
             (first_row, last_row),
+        )
+        return [Pass(*row) for row in rows]
+
+    def failing(self, limit: int) -> list[Pass]:
+        """Passes of which messages failed, the newest first."""
+        rows = self._connection.execute(
+            "SELECT first_row, last_row, first_id, last_id, accepted, at FROM pass"
+            " WHERE failed > 0 OR unknown > 0 ORDER BY first_row DESC LIMIT ?",
+            (limit,),
         )
         return [Pass(*row) for row in rows]
 
