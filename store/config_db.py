@@ -12,7 +12,7 @@ import sqlite3
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -28,8 +28,10 @@ from store.directory import BlacklistScope, Directory, Word
 from store.document import Document
 from store.export import export_document
 from store.files import StoreError, make_data_directory, open_private
+from store.port import StoreFailed
 from store.rules import canonical_number
 from store.secrets import Sealer
+from store.sqlite_errors import is_failure
 
 FILE = "config.db"
 BUSY_TIMEOUT_MS = 5000
@@ -126,20 +128,24 @@ class ConfigStore:
         """A write transaction: committed at the end of the block, rolled back on any exception.
 
         One at a time; others wait. A transaction that wrote an audit row raises the directory's version.
-        `context` goes into each of its audit rows: from where, by which request.
+        `context` goes into each of its audit rows: from where, by which request. Raises StoreFailed when the disk
+        fails (P10): what is in the file is not known then.
         """
         with self._lock:
             connection = self._connection
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 transaction = Writing(connection, self.sealer, actor, self._wall_ms(), context)
                 yield transaction
                 if transaction.changed:
                     connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'version'")
                 connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            except BaseException as error:
+                with suppress(sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error) and is_failure(error):
+                    raise StoreFailed(f"{self.path} cannot be written: {error}.") from error
                 raise
 
     @contextmanager

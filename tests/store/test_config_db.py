@@ -10,6 +10,7 @@ import pytest
 from store.config_db import ConfigStore
 from store.directory import BlacklistScope
 from store.files import DataInUse, DataLock, StoreError, readable_by_others
+from store.port import StoreFailed
 from tests.store.config_world import apply, open_store, world
 
 
@@ -43,6 +44,22 @@ def test_opening_again_migrates_nothing_and_keeps_everything(tmp_path: Path) -> 
         before = store.directory()
     with open_store(tmp_path) as store:
         assert store.directory() == before
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CORRUPT])
+def test_a_failing_disk_is_said_as_such(tmp_path: Path, code: int) -> None:
+    """The daemon ends with 70 then; any other error of SQLite's stays what it is."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    with open_store(tmp_path) as store:
+        with pytest.raises(StoreFailed, match=r"config\.db cannot be written: disk I/O error"):
+            with store.writing("test"):
+                raise error
+        with (
+            pytest.raises(sqlite3.OperationalError, match="no such table"),
+            store.writing("test") as transaction,
+        ):
+            transaction.run("SELECT 1 FROM nowhere")
 
 
 def test_readers_cannot_write(tmp_path: Path) -> None:
