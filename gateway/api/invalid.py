@@ -37,6 +37,7 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
 _NAMES = re.compile(rb'(?<!\\)"(\w+)"\s*:')
+_ESCAPED_NAME = re.compile(rb'\\[^"\\]*"\s*:')  # "t\u006f" is "to", too
 
 
 def decode(
@@ -56,7 +57,8 @@ def decode(
         # Which of two values of one name counts differs from reader to reader: one that screens a message before
         # us could see another number. 1.6 us a message; the slow look only where a name is seen again.
         names = _NAMES.findall(body)
-        if len(names) != len(set(names)) and (alike is None or max(Counter(names).values()) > alike(value)):
+        again = len(names) != len(set(names))
+        if (again and (alike is None or max(Counter(names).values()) > alike(value))) or (b"\\" in body and _ESCAPED_NAME.search(body)):
             _refuse_repeated(body)
         return value
     except msgspec.ValidationError as error:

@@ -71,13 +71,14 @@ def intake(octets: bytes) -> None:
     fields = _message(reader)
     fields["schedule_delivery_time"] = reader.choice(TIMES)
     fields["validity_period"] = reader.choice(TIMES)
-    tlvs = read_tlvs(block := reader.some(), 0, len(block)).tlvs
+    options = read_tlvs(block := reader.some(), 0, len(block)).tlvs
+    tlvs = tuple(each for each in options if each[0] != 0x0424)
     stretch = reader.choice((1, 1, 2, 40))
     text = reader.rest() * stretch
     if len(text) > 254 or reader.octet():
         fields["tlvs"] = (*tlvs, (0x0424, text))
     else:
-        fields["tlvs"] = tuple(each for each in tlvs if each[0] != 0x0424) if text else tlvs
+        fields["tlvs"] = tlvs
         fields["short_message"] = text
     before = world.balance.reserved
     results, changes = world.accept(SubmitSm(**fields))

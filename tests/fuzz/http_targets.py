@@ -49,7 +49,7 @@ class _Seen:
 
     def __init__(self, octets: bytes, size: int) -> None:
         self.requests: list[list[Any]] = []
-        self.streams: list[Incoming] = []
+        self.streams: list[tuple[Incoming, bytearray]] = []
         self.reserved = 0
         parser = RequestParser(
             LIMITS,
@@ -80,8 +80,8 @@ class _Seen:
                 refusal = request.refusal.status if request.refusal is not None else 0
                 body: Any = request.body
                 if request.stream is not None:
-                    self.streams.append(request.stream)
                     body = bytearray()
+                    self.streams.append((request.stream, body))
                 self.requests.append(
                     [
                         request.method,
@@ -99,15 +99,11 @@ class _Seen:
                 )
                 repr(request)
                 assert len(request.body) <= LIMITS.body_octets_max
-                if request.stream is not None:
-                    self._streamed = body
                 if request.upgrade and parser.fault is None and request.stream is None:
                     parser.decline_upgrade()
-        for stream in self.streams:
-            taken = stream.take()
-            if taken:
-                self._streamed += taken
-                assert len(self._streamed) <= 64
+        for stream, body in self.streams:
+            body += stream.take()
+            assert len(body) <= 64
 
 
 def http(octets: bytes) -> None:

@@ -61,6 +61,15 @@ def test_an_unknown_field_is_called_by_its_name(name: str) -> None:
     assert problem_of(name).code in ("unknown-field", "type")
 
 
+@pytest.mark.parametrize("again", ["to", "t\\u006f", "\\u0074o", "t\\u006F"])
+def test_a_field_that_is_there_twice_is_refused_however_its_name_is_written(again: str) -> None:
+    # An escaped name was not recognized: who screened the first number let the second one through.
+    with pytest.raises(Invalid) as refused:
+        decode(_decoder, f'{{"to":"1","{again}":"2","text":"x"}}'.encode())
+    assert refused.value.code == "repeated"
+    assert decode(_decoder, b'{"to":"1","text":"a \\"to\\": \\u0041:"}').to == "1"
+
+
 def test_a_field_of_a_field_is_pointed_at() -> None:
     with pytest.raises(Invalid) as refused:
         decode(_decoder, b'{"to":"1","metadata":{"a":1}}')
