@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -11,7 +12,8 @@ import structlog
 import trio
 
 from admin.backoff import LoginBackoff
-from admin.operations import Live, Operations, RouteAnswer
+from admin.jobs import Jobs
+from admin.operations import Live, Operations, RouteAnswer, TextFigures
 from admin.setup import SetupLink
 from store import sessions
 from store.config_db import ConfigStore
@@ -62,6 +64,7 @@ class Console:
         self.wall_ms = wall_ms
         self.backoff = LoginBackoff()
         self.setup = SetupLink()
+        self.jobs = Jobs()
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE)
         self._flashes: OrderedDict[bytes, list[Flash]] = OrderedDict()
         self._done: OrderedDict[tuple[bytes, str], str] = OrderedDict()
@@ -90,6 +93,15 @@ class Console:
         """Where a message to a number would go now."""
         found = self.operations.route_of(number, 0, sms_type)
         return msgspec.convert(found, RouteAnswer, from_attributes=True)
+
+    @property
+    def data(self) -> Path:
+        """The data directory: tasks keep their recipients in it."""
+        return self.store.path.parent
+
+    def text_figures(self, text: str) -> TextFigures:
+        """What a text costs, as the gateway's door will see it."""
+        return msgspec.convert(self.operations.text_figures(text), TextFigures, from_attributes=True)
 
     def flash(self, session: bytes, flash: Flash) -> None:
         """Say something on that session's next page."""

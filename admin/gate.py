@@ -9,6 +9,7 @@ from typing import Any
 
 from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import UploadFile
 from litestar.enums import ScopeType
 from litestar.exceptions import (
     HTTPException,
@@ -26,6 +27,8 @@ from admin.permissions import MATRIX, Reach, may, reach
 from admin.view import View, cookie_name
 from store import sessions
 from store.people_list import read_group, read_user
+from store.scope import Within
+from store.tasks import read_task
 
 FORM_PARTS_MAX = 600
 
@@ -67,6 +70,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     await _recognise(view, quiet=options.get("quiet", False))
     permission = options["permission"]
     if connection.method not in security.SAFE_METHODS:
+        if view.viewer is None and not MATRIX[permission].anyone:
+            raise GoElsewhere("/login")  # before a stranger's twenty megabytes are read
         await _check_form(view, connection)
     if not may(view.viewer, permission):
         if view.viewer is None:
@@ -93,7 +98,12 @@ async def _check_form(view: View, request: Request[Any, Any, Any]) -> None:
         raise BadToken
     token = request.headers.get("x-csrf-token", "")
     sent = await request.form()
-    view.form = {name: [str(one) for one in sent.getall(name)] for name in sent.keys()}  # noqa: SIM118
+    for name in sent.keys():  # noqa: SIM118
+        values = sent.getall(name)
+        view.form[name] = [one for one in values if isinstance(one, str)]
+        for one in values:
+            if isinstance(one, UploadFile) and one.filename:
+                view.files[name] = one
     session_id = view.session_id if view.viewer else view.pre_session_id
     if not security.csrf_matches(session_id, token or view.field("_csrf")):
         raise BadToken
@@ -104,6 +114,13 @@ async def _check_form(view: View, request: Request[Any, Any, Any]) -> None:
 async def _find(view: View, about: str, permission: str, request: Request[Any, Any, Any]) -> None:
     within = view.within(permission)
     identifier = int(request.path_params[f"{about}_id"])
+    if about == "task":
+        own = reach(view.role, permission) == Reach.OWN
+        scope, owner = (Within(), view.me.id) if own else (within, 0)
+        view.task = await view.read(lambda c: read_task(c, scope, identifier, owner=owner))
+        if view.task is None:
+            raise NotFoundException
+        return
     if about == "user":
         view.user = await view.read(lambda c: read_user(c, within, identifier))
         found, touchable = view.user is not None, view.user is not None and view.may_change_user(view.user)

@@ -29,6 +29,16 @@ class Chapter(msgspec.Struct, frozen=True):
 CHAPTERS = (
     Chapter(N_("Overview"), "layout-dashboard", (Entry(N_("Dashboard"), "/", "dashboard"),)),
     Chapter(
+        N_("Business SMS"),
+        "send",
+        (
+            Entry(N_("Send SMS"), "/sms/send", "sms.send"),
+            Entry(N_("Task log"), "/sms/tasks", "tasks.read"),
+            Entry(N_("Pending and scheduled"), "/sms/pending", "tasks.read"),
+        ),
+    ),
+    Chapter(N_("Address book"), "book-user", (Entry(N_("Contacts"), "/contacts", "contacts"),)),
+    Chapter(
         N_("User management"),
         "users",
         (
@@ -44,8 +54,10 @@ CHAPTERS = (
         (
             Entry(N_("Sensitive words"), "/settings/words", "words.read"),
             Entry(N_("Blacklists"), "/settings/blacklist", "blacklist.read"),
+            Entry(N_("Phrase library"), "/settings/phrases", "phrases"),
         ),
     ),
+    Chapter(N_("Review"), "clipboard-check", (Entry(N_("Content review"), "/review/tasks", "review"),)),
     Chapter(
         N_("Gateway"),
         "radio-tower",

@@ -1,6 +1,7 @@
 """What the console asks of the running daemon. `gateway/daemon.py` hands in an object that can do this."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -72,6 +73,33 @@ class RouteAnswer(msgspec.Struct, frozen=True):
     first: bool = True  # the route's first carrier; False: something is wrong with that one
 
 
+class TextFigures(msgspec.Struct, frozen=True):
+    """What a text is on the wire, after the sensitive words have been masked.
+
+    pieces: the text as written, cut where words hit; each with whether it was hit.
+    action: "", "mask", "review" or "reject": the strictest word's.
+    forcing: the first characters that force UCS-2.
+    """
+
+    masked: str
+    alphabet: str
+    units: int
+    units_left: int
+    parts: int
+    forcing: list[str] = []
+    pieces: list[tuple[str, bool]] = []
+    action: str = ""
+    words: list[str] = []
+
+
+class RowState(msgspec.Struct, frozen=True):
+    """Where a task's message is: a name of `store.model.State`, and why in the reader's language if it failed."""
+
+    state: str
+    message: int
+    why: str = ""
+
+
 class Operations(Protocol):
     """The daemon, as far as the console may touch it. To be called on the event loop only."""
 
@@ -93,4 +121,48 @@ class Operations(Protocol):
 
     def canonical_number(self, text: str) -> int:
         """A number as people write it, in international form. Raises ValueError with a sentence."""
+        ...
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    def text_figures(self, text: str) -> object:
+        """What a text costs and what sensitive words make of it (like `TextFigures`): the door's own judgement."""
+        ...
+
+    def sender_allowed(self, account: str, sender: str) -> bool:
+        """Whether an account, by its system_id, may send from this address; "" is its default."""
+        ...
+
+    def home_country(self) -> str:
+        """The code put before national numbers, "" for none."""
+        ...
+
+    def reserve(self, task: int, user: int, parts: int) -> bool:
+        """Hold a task's parts; then `task_changed` once it is confirmed, or `release`. False: not enough."""
+        ...
+
+    def release(self, task: int) -> None:
+        """The task was not confirmed after all."""
+        ...
+
+    def task_changed(self, task: int) -> None:
+        """A task was moved: act on it now."""
+        ...
+
+    def task_rate(self, task: int) -> float:
+        """Messages of a task that leave in a second, at the moment."""
+        ...
+
+    async def choose_numbers(self, task: int, wanted: str, target: Path) -> int:
+        """Write the numbers that a resend is for into a file, one a line; how many there are."""
+        ...
+
+    async def row_states(
+        self, task: int, first_row: int, last_row: int, language: str
+    ) -> Mapping[int, object]:
+        """By number: where the messages of these rows are (like `RowState`); rows that wait are left out."""
+        ...
+
+    async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
+        """(reason in words, messages) of what failed, the most frequent first."""
         ...

@@ -50,6 +50,12 @@ MATRIX: dict[str, Permission] = {
         Permission("public", "P26", _ALL, _ALL, anyone=True),
         Permission("session", "P28", _OWN, _OWN, Reach.OWN),
         Permission("dashboard", "P27", _OWN, _SUBTREE),
+        Permission("sms.send", "P1", _OWN, _OWN, Reach.OWN),
+        Permission("tasks.read", "P2", _OWN, _SUBTREE),
+        Permission("tasks.act", "P25", _OWN, _SUBTREE),
+        Permission("contacts", "P8", _OWN, _OWN, Reach.OWN),
+        Permission("phrases", "P20", _OWN, _OWN, Reach.OWN),
+        Permission("review", "P23", _NONE, _SUBTREE),
         Permission("users.read", "P16", _NONE, _SUBTREE),
         Permission("users.write", "P16", _NONE, _BELOW),
         Permission("groups.read", "P16", _NONE, _SUBTREE),
@@ -106,7 +112,7 @@ def allow(permission: str, *, about: str = "", quiet: bool = False) -> dict[str,
     """What a route says of itself.
 
     Args:
-      about: "user" or "group": the path parameter `user_id` or `group_id` names one.
+      about: "user", "group" or "task": the path parameter `user_id`, `group_id` or `task_id` names one.
       quiet: a request that the page makes by itself, which does not keep a session alive.
     """
     assert permission in MATRIX, permission

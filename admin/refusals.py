@@ -18,6 +18,8 @@ SENTENCES = {
     ),
     "group-taken": N_("There is a group “%(path)s” already. Choose another name."),
     "group-name": N_("A group's name has 1 to 64 characters and no slash."),
+    "task-state": N_("Nothing was done: the task is in state “%(state)s” by now (%(actor)s)."),
+    "task-note": N_("Give a reason."),
     "too-many": N_("At most %(limit)s at once."),
 }
 QUOTA = N_("At most %(available)s parts can be moved here. Give a smaller number, or top up the group above.")

@@ -97,6 +97,9 @@ def _environment(language: Language) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(TRANSLATIONS[language], newstyle=True)  # type: ignore[attr-defined]
+    environment.filters.update(
+        numbered=lambda names: list(enumerate(names)), paired=lambda names: [(one, one) for one in names]
+    )
     environment.filters.update(number=format_number, describe=describe, time=_time, offset=_offset)
     environment.globals.update(static=static_path, html_language=HTML_LANGUAGE[language])
     return environment

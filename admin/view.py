@@ -3,12 +3,12 @@
 import ipaddress
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request, Response
-from litestar.datastructures import Cookie
+from litestar.datastructures import Cookie, UploadFile
 from litestar.di import NamedDependency
 
 from admin import forms, security
@@ -24,6 +24,7 @@ from store.people_list import GroupRow, UserRow
 from store.preferences import Preferences
 from store.scope import Within
 from store.sessions import Viewer, session_hash
+from store.tasks import TaskFilter, TaskRow, count_tasks
 
 Result = TypeVar("Result")
 HTML = "text/html"
@@ -48,9 +49,11 @@ class View:
         self.session_id = request.cookies.get(cookie_name(console, "sid"), "")
         self.pre_session_id = request.cookies.get(cookie_name(console, "pre"), "")
         self.viewer: Viewer | None = None
-        self.form: Mapping[str, Sequence[str]] = {}
+        self.form: dict[str, Sequence[str]] = {}
+        self.files: dict[str, UploadFile] = {}
         self.user: UserRow | None = None  # whom the route is about
         self.group: GroupRow | None = None
+        self.task: TaskRow | None = None
         self.new_pre_session = ""
 
     # -- who ----------------------------------------------------------------------------------------
@@ -94,6 +97,21 @@ class View:
     def about_group(self) -> GroupRow:
         assert self.group is not None
         return self.group
+
+    @property
+    def about_task(self) -> TaskRow:
+        assert self.task is not None
+        return self.task
+
+    @property
+    def owns_task(self) -> bool:
+        """Whether the task that the route is about is the viewer's own."""
+        return self.about_task.user == self.me.id
+
+    def review_waiting(self) -> int:
+        """How many tasks wait for this viewer's review; read where a page is rendered."""
+        with self.console.store.reading() as connection:
+            return count_tasks(connection, self.within("review"), TaskFilter(states=("review",)))
 
     @property
     def address(self) -> str:

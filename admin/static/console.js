@@ -27,3 +27,18 @@ addEventListener("htmx:responseError", (event) => {
   // Signed out meanwhile: the page says so instead of showing figures that stand still.
   if (event.detail.xhr.status === 403 || event.detail.xhr.responseURL.endsWith("/login")) location.reload();
 });
+addEventListener("click", (event) => {
+  // A phrase goes where the cursor stands; without script its button sends the form and puts it at the end.
+  const phrase = event.target.closest("[data-insert]");
+  if (!phrase) return;
+  event.preventDefault();
+  const field = phrase.form.elements.text;
+  field.setRangeText(phrase.dataset.insert, field.selectionStart, field.selectionEnd, "end");
+  phrase.closest("details").open = false;
+  field.focus();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+});
+let unsent = false;
+addEventListener("input", (event) => { unsent ||= Boolean(event.target.closest?.("form[data-warn]")); });
+addEventListener("submit", () => { unsent = false; });
+addEventListener("beforeunload", (event) => { if (unsent) event.preventDefault(); });

@@ -17,14 +17,16 @@ import msgspec
 
 from admin.app import create_app
 from admin.console import Console, ConsoleOptions
-from admin.operations import Account, Bind, Carrier, Live, RouteAnswer
-from store import groups_edit, people_edit, quota
+from admin.operations import Account, Bind, Carrier, Live, RouteAnswer, RowState, TextFigures
+from store import groups_edit, people_edit, quota, tasks
 from store.config_db import ConfigStore
 from store.people import make_admin
 from store.people_edit import Profile
 from store.rules import canonical_number
 from store.secrets import hash_password
 from store.sessions import begin_session
+from store.task_file import ROWS, TaskFile, make_folder
+from store.tasks import Counted, Draft, Input
 from tests.store.config_world import apply
 
 BASE = "http://console.test"
@@ -32,6 +34,8 @@ PASSWORD = "a right good password"
 HASH = hash_password(PASSWORD)
 GROUPS = {"root": 1, "a": 2, "deep": 3, "b": 4}
 USERS = {"sys": 1, "adm": 2, "peer": 3, "usr": 4, "low": 5, "sibling7": 6}
+TASKS = {"sys": 1, "adm": 2, "peer": 3, "usr": 4, "low": 5, "sibling7": 6}  # whose, in preview
+SHOWN = (7, 8)  # usr's: one that was stopped, one in review
 CARRIERS = """
 [[carrier]]
 name = "carrier-a"
@@ -64,6 +68,9 @@ class FakeDaemon:
     def __init__(self) -> None:
         self.reloads = 0
         self.used: dict[int, tuple[int, int]] = {}
+        self.held: dict[int, int] = {}
+        self.changed: list[int] = []
+        self.limit = 100
 
     async def reload(self) -> None:
         self.reloads += 1
@@ -84,6 +91,59 @@ class FakeDaemon:
 
     def canonical_number(self, text: str) -> int:
         return canonical_number(text)
+
+    def text_figures(self, text: str) -> TextFigures:
+        masked = text.replace("敏感", "**")
+        action = next(
+            (word for word in ("reject", "review") if word in text), "mask" if masked != text else ""
+        )
+        pieces = [(text, False)]
+        return TextFigures(
+            masked,
+            "ucs2",
+            len(text),
+            70 - len(text) % 70,
+            1 + len(text) // 70,
+            [],
+            pieces,
+            action,
+            ["敏感"] if action else [],
+        )
+
+    def sender_allowed(self, account: str, sender: str) -> bool:
+        return sender != "FORBIDDEN"
+
+    def home_country(self) -> str:
+        return "86"
+
+    def reserve(self, task: int, user: int, parts: int) -> bool:
+        used, reserved = self.used.get(user, (0, 0))
+        if task in self.held or parts > self.limit - used - reserved:
+            return False
+        self.held[task] = parts
+        self.used[user] = (used, reserved + parts)
+        return True
+
+    def release(self, task: int) -> None:
+        self.held.pop(task, None)
+
+    def task_changed(self, task: int) -> None:
+        self.changed.append(task)
+
+    def task_rate(self, task: int) -> float:
+        return 12.5
+
+    async def choose_numbers(self, task: int, wanted: str, target: Path) -> int:
+        target.write_text("8613700000001\n8613700000002\n")
+        return 2
+
+    async def row_states(
+        self, task: int, first_row: int, last_row: int, language: str
+    ) -> Mapping[int, RowState]:
+        return {8613700000001: RowState("FAILED", 1, "because"), 8613700000002: RowState("DELIVERED", 2)}
+
+    async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
+        return [("because", 1)]
 
 
 class Person:
@@ -169,5 +229,24 @@ def world(path: Path, options: ConsoleOptions | None = None) -> Iterator[World]:
                 people_edit.set_password(write, user, HASH, temporary=False)
             for login in ("adm", "peer"):
                 people_edit.set_role(write, USERS[login], "admin", by=1)
+            for login in (*TASKS, *["usr"] * len(SHOWN)):
+                tasks.create_task(
+                    write,
+                    USERS[login],
+                    Draft(f"task of {login}", "text", "text", 1),
+                    Input(typed=True),
+                    stage="ready",
+                )
         apply(store, CARRIERS)
+        for task in (*TASKS.values(), *SHOWN):
+            file = TaskFile.make(make_folder(path, task) / ROWS)
+            file.add_recipients([(1, 8613700000001, 0), (2, 8613700000002, 0)])
+            file.add_blocked([(None, 0, 3, "abc", 0, "invalid", "letters")])
+            file.finish()
+        with store.writing("test") as write:
+            counts = [Counted("typed", "valid", "", 2), Counted("typed", "invalid", "letters", 1)]
+            for task in (*TASKS.values(), *SHOWN):
+                tasks.set_prepared(write, task, 3, 2, counts)
+            write.run("UPDATE task SET state = 'finished', outcome = 'stopped', started_at = 1 WHERE id = 7")
+            write.run("UPDATE task SET state = 'review' WHERE id = 8")
         yield World(store, options)

@@ -1,0 +1,117 @@
+"""Phrase library (P20), the least that sending needs: find, add to a group of one's own, delete."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get, post
+from msgspec import Meta
+
+from admin import lists
+from admin.console import Flash
+from admin.i18n import N_
+from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
+from admin.permissions import allow
+from admin.rendering import Page
+from admin.view import FromView, View
+from store.listing import Cut
+from store.listing import Page as Rows
+from store.phrases import PHRASE_CHARACTERS_MAX, add_phrase, list_phrases, remove_phrases
+
+
+class PhrasesPage(Page, kw_only=True):
+    """The list with the form to add."""
+
+    template = "phrases.html"
+    listing: Listing
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+
+
+class PhraseForm(msgspec.Struct, frozen=True):
+    """A phrase for a group."""
+
+    text: Annotated[str, Meta(max_length=PHRASE_CHARACTERS_MAX, extra={"lines": True})]
+    group: Annotated[str, Meta(max_length=64)]
+    shared: bool = False
+
+
+def spec_of(view: View) -> ListSpec:
+    """What the viewer may use: own phrases, and those shared in the user group."""
+
+    def fetch(connection: sqlite3.Connection, values: Mapping[str, str], cut: Cut) -> Rows:
+        return list_phrases(connection, view.me.id, view.me.group, cut, search=values["q"])
+
+    def row(columns: tuple[Any, ...]) -> Row:
+        identifier, text, group, shared, own, login = columns
+        parts = view.console.text_figures(text).parts
+        scope = Cell(
+            bool(shared),
+            view.t(N_("Shared") if shared else N_("Personal")),
+            tone="info" if shared else "plain",
+        )
+        return Row(
+            (Cell(text), Cell(group), scope, Cell(parts), Cell(login)), id=str(identifier) if own else ""
+        )
+
+    return ListSpec(
+        name="phrases",
+        path="/settings/phrases",
+        columns=(
+            Column("text", N_("Phrase")),
+            Column("group", N_("Phrase group")),
+            Column("shared", N_("Used by"), "badge"),
+            Column("parts", N_("Parts"), "number", wide=False),
+            Column("owner", N_("Made by"), wide=False),
+        ),
+        filters=(Filter("q", N_("Search"), placeholder=N_("Part of the text or group")),),
+        fetch=fetch,
+        row=row,
+        empty=Empty(
+            N_("No phrases yet"),
+            N_("Keep texts that you send again and again; they can be put in when you send."),
+        ),
+    )
+
+
+async def _show(
+    view: View, values: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+) -> Response[Any]:
+    def page(listing: Listing, _: sqlite3.Connection) -> PhrasesPage:
+        return PhrasesPage(title=view.t(N_("Phrase library")), listing=listing, values=values, errors=errors)
+
+    spec = spec_of(view)
+    if status != 200:
+        return await view.show(await view.read(lambda c: page(lists.build(view, spec, c), c)), status=status)
+    return await lists.answer(view, spec, page)
+
+
+@get("/settings/phrases", **allow("phrases"))
+async def phrases(view: FromView) -> Response[Any]:
+    """What the viewer may use."""
+    return await _show(view, {}, {})
+
+
+@post("/settings/phrases", **allow("phrases"))
+async def add(view: FromView) -> Response[Any]:
+    """Keep a phrase; sharing is the group's."""
+    form, errors = view.parse(PhraseForm)
+    if form is None:
+        return await _show(view, {name: sent[0] for name, sent in view.form.items() if sent}, errors, 422)
+    made = form
+    await view.write(
+        lambda w: add_phrase(w, view.me.id, made.group, made.text, shared=made.shared), reload=False
+    )
+    return view.go("/settings/phrases", flash=Flash(view.t(N_("Kept."))))
+
+
+@post("/settings/phrases/delete", **allow("phrases"))
+async def delete(view: FromView) -> Response[Any]:
+    """Delete own ones."""
+    ids = [int(one) for one in view.form.get("ids", ()) if one.isdecimal() and len(one) < 18]
+    gone = await view.write(lambda w: remove_phrases(w, view.me.id, ids), reload=False)
+    return view.go("/settings/phrases", flash=Flash(view.t(N_("%(count)s phrases deleted."), count=gone)))
+
+
+ROUTES = (phrases, add, delete)

@@ -1,0 +1,149 @@
+"""Content review (P23): tasks of reviewed users and reviewed words wait for somebody's yes or no."""
+
+import sqlite3
+from collections.abc import Mapping
+
+import msgspec
+from litestar import Response, get, post
+from litestar.exceptions import ClientException
+
+from admin.console import Flash
+from admin.i18n import N_
+from admin.operations import TextFigures
+from admin.pages.preview import SHOWN_RECIPIENTS, ClassRow, class_rows
+from admin.permissions import allow
+from admin.rendering import Page
+from admin.view import FromView, View
+from store import tasks
+from store.files import StoreError
+from store.listing import Cut, rows_of
+from store.refusals import Refused
+from store.task_file import ROWS, TaskFile, drop_sources, folder_of
+from store.tasks import TaskFilter, TaskRow
+
+SHOWN_MAX = 100
+NOTE_CHARACTERS_MAX = 500
+LONG_MS = 60 * 60_000  # a task that waits longer than this is marked
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A task in the queue, with how long it waits."""
+
+    task: TaskRow
+    minutes: int
+    long: bool
+
+
+class ReviewsPage(Page, kw_only=True):
+    """The queue, the oldest first."""
+
+    template = "reviews.html"
+    queue: list[Waiting]
+
+
+class ReviewPage(Page, kw_only=True):
+    """One task, with everything that a reviewer needs."""
+
+    template = "review.html"
+    task: TaskRow
+    figures: TextFigures
+    classes: list[ClassRow]
+    recipients: list[int]
+    history: Mapping[str, int]
+    own: bool
+    may_decide: bool
+    start_passed: bool
+    errors: dict[str, str]
+    values: dict[str, str]
+
+
+@get("/review/tasks", **allow("review"))
+async def reviews(view: FromView) -> Response[str]:
+    """What waits."""
+    now_ms = view.console.wall_ms()
+
+    def read(connection: sqlite3.Connection) -> list[TaskRow]:
+        wanted = TaskFilter(states=("review",))
+        found = tasks.list_tasks(connection, view.within("review"), wanted, Cut(SHOWN_MAX))
+        return list(reversed(rows_of(found, TaskRow)))
+
+    queue = [
+        Waiting(row, (now_ms - row.created_at) // 60_000, now_ms - row.created_at > LONG_MS)
+        for row in await view.read(read)
+    ]
+    return await view.show(ReviewsPage(title=view.t(N_("Content review")), queue=queue))
+
+
+def may_decide(view: View, connection: sqlite3.Connection) -> bool:
+    """Nobody reviews themself, unless there is nobody else who could."""
+    if not view.owns_task:
+        return True
+    row = connection.execute("SELECT count(*) FROM user WHERE role = 'admin' AND state = 'active'").fetchone()
+    return bool(row[0] <= 1)
+
+
+async def _show(view: View, errors: dict[str, str] | None = None, status: int = 200) -> Response[str]:
+    task = view.about_task
+    if task.state != "review" and not errors:
+        return view.go(f"/tasks/{task.id}")
+
+    def read(connection: sqlite3.Connection) -> tuple[list[int], Mapping[str, int], bool]:
+        try:
+            with TaskFile.open(folder_of(view.console.data, task.id) / ROWS) as file:
+                numbers = file.numbers(0, SHOWN_RECIPIENTS)
+        except StoreError:
+            numbers = []
+        return numbers, tasks.rejections(connection, task.user), may_decide(view, connection)
+
+    recipients, history, decides = await view.read(read)
+    page = ReviewPage(
+        title=task.name,
+        task=task,
+        figures=view.console.text_figures(task.text),
+        classes=class_rows(view, task),
+        recipients=recipients,
+        history=history,
+        own=view.owns_task,
+        may_decide=decides and task.state == "review",
+        start_passed=bool(task.start_at) and task.start_at <= view.console.wall_ms(),
+        errors=errors or {},
+        values={"note": view.field("note")},
+    )
+    return await view.show(page, status=status)
+
+
+@get("/review/tasks/{task_id:int}", **allow("review", about="task"))
+async def review(view: FromView) -> Response[str]:
+    """One task that waits."""
+    return await _show(view)
+
+
+@post("/review/tasks/{task_id:int}", **allow("review", about="task"))
+async def decide(view: FromView) -> Response[str]:
+    """Approve or reject. Whoever comes second is told who was first."""
+    task = view.about_task
+    move = {"approve": "approve", "reject": "reject"}.get(view.field("decision"))
+    if move is None:
+        raise ClientException
+    if not await view.read(lambda c: may_decide(view, c)):
+        text = view.t(N_("This is your own task: another administrator has to review it."))
+        return await _show(view, {"": text}, 403)
+    note = view.field("note").strip()[:NOTE_CHARACTERS_MAX]
+    if move == "reject" and not note:
+        return await _show(view, {"note": view.t(N_("Give a reason."))}, 422)
+    if move == "approve" and task.end_at and task.end_at <= view.console.wall_ms():
+        text = view.t(N_("The end of the task has passed: it can only be rejected."))
+        return await _show(view, {"": text}, 422)
+    try:
+        await view.write(lambda w: tasks.move_task(w, task.id, move, note=note), reload=False)
+    except Refused as error:
+        view.task = await view.read(lambda c: tasks.any_task(c, task.id))
+        return await _show(view, {"": view.refusal(error)}, 409)
+    view.console.operations.task_changed(task.id)
+    if move == "reject":
+        await view.console.off_loop(drop_sources, view.console.data, task.id)
+    said = N_("“%(name)s” is approved.") if move == "approve" else N_("“%(name)s” is rejected.")
+    return view.go("/review/tasks", flash=Flash(view.t(said, name=task.name)))
+
+
+ROUTES = (reviews, review, decide)

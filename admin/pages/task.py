@@ -1,0 +1,327 @@
+"""One task (P25): where it stands, live; what may be done with it; its messages; and sending it again."""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.exceptions import ClientException
+
+from admin import sending
+from admin.console import Flash
+from admin.i18n import N_
+from admin.lists import Cell, read_key, write_key
+from admin.operations import RowState
+from admin.pages.preview import ClassRow, class_rows
+from admin.permissions import allow
+from admin.rendering import Page, format_time
+from admin.view import FromView, View
+from store import tasks
+from store.config_db import Writing
+from store.files import StoreError
+from store.task_file import RESENT, ROWS, Figures, TaskFile, drop_sources, folder_of, make_folder
+from store.task_states import MOVES, By, possible
+from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
+
+MESSAGES_A_PAGE = 50
+RESENDS = {
+    "all": N_("Everybody"),
+    "failed": N_("Those that failed"),
+    "unknown": N_("Those whose end is not known"),
+    "not-sent": N_("Those that were not sent"),
+}
+MESSAGE_STATES = {
+    "SCHEDULED": (N_("Waiting"), "plain"),
+    "QUEUED": (N_("Waiting"), "plain"),
+    "CLAIMED": (N_("Waiting"), "plain"),
+    "REVIEW": (N_("Waiting"), "plain"),
+    "HELD": (N_("Held"), "warn"),
+    "SENT": (N_("Submitted"), "info"),
+    "DELIVERED": (N_("Delivered"), "good"),
+    "FAILED": (N_("Failed"), "bad"),
+    "EXPIRED": (N_("Expired"), "warn"),
+    "REJECTED": (N_("Refused"), "bad"),
+    "CANCELLED": (N_("Not sent"), "plain"),
+    "UNKNOWN": (N_("Unknown"), "warn"),
+}
+ACTIONS = {
+    "pause": (N_("Pause"), "pause", ""),
+    "resume": (N_("Go on"), "play", ""),
+    "send-now": (N_("Send now"), "send", ""),
+    "withdraw": (N_("Withdraw to edit"), "undo-2", ""),
+    "cancel": (N_("Cancel the task"), "x", N_("Cancel this task? Nothing of it is sent.")),
+    "stop": (N_("Stop"), "ban", N_("Stop this task for good? What has left is not called back.")),
+}
+
+
+class Share(msgspec.Struct, frozen=True):
+    """One part of the bar: how many messages, as a share of all."""
+
+    key: str
+    title: str
+    count: int
+    percent: float
+
+
+class Action(msgspec.Struct, frozen=True):
+    """A button."""
+
+    move: str
+    title: str
+    icon: str
+    question: str
+
+
+class LivePage(Page, kw_only=True):
+    """What moves."""
+
+    template = "task_live.html"
+    task: TaskRow
+    state: Cell
+    figures: Figures
+    shares: list[Share]
+    rate: float
+    eta_s: int
+    progress: float
+    actions: list[Action]
+    moving: bool
+
+
+class TaskPage(LivePage, kw_only=True):
+    """Everything about a task."""
+
+    template = "task.html"
+    classes: list[ClassRow]
+    events: list[tuple[int, str, str, str]]
+    failures: list[tuple[str, int]]
+    resends: list[tuple[str, str, int]]
+    copies: list[int]
+    reserved: int
+    errors: dict[str, str]
+    values: dict[str, str]
+
+
+class MessagesPage(Page, kw_only=True):
+    """Recipients of a task, each with where its message is."""
+
+    template = "task_messages.html"
+    task: TaskRow
+    rows: list[tuple[int, int, Cell, str, int]]
+    next_href: str
+
+
+def sides(view: View) -> frozenset[By]:
+    """As what the viewer stands to the task."""
+    mine: set[By] = {"owner"} if view.owns_task else set()
+    if view.may("review"):
+        mine |= {"admin"}
+    return frozenset(mine)
+
+
+def _figures(view: View, task: TaskRow) -> Figures:
+    try:
+        with TaskFile.open(folder_of(view.console.data, task.id) / ROWS) as file:
+            return file.figures(task.valid)
+    except StoreError:
+        return Figures(task.valid)
+
+
+def _live(view: View, task: TaskRow, figures: Figures) -> dict[str, Any]:
+    unsent = task.state in ("review", "waiting", "preview")
+    not_sent = figures.not_sent if task.state == "finished" else 0
+    left = 0 if task.state == "finished" else figures.not_sent
+    pieces = (
+        ("delivered", N_("Delivered"), figures.delivered),
+        ("sent", N_("Submitted, awaiting receipt"), figures.sent),
+        ("failed", N_("Failed"), figures.failed + figures.refused),
+        ("unknown", N_("Unknown"), figures.unknown),
+        ("waiting", N_("Waiting"), figures.waiting + left),
+        ("not-sent", N_("Not sent"), not_sent),
+    )
+    total = max(task.valid, 1)
+    rate = view.console.operations.task_rate(task.id)
+    done = task.valid - left - figures.waiting
+    state = sending.state_cell(view, task)
+    moves = possible(task.state, sides(view))
+    return {
+        "task": task,
+        "state": state,
+        "figures": figures,
+        "shares": [Share(key, view.t(title), count, 100 * count / total) for key, title, count in pieces],
+        "rate": rate,
+        "eta_s": int((task.valid - done) / rate) if rate and task.state == "executing" else 0,
+        "progress": 0.0 if unsent else 100 * done / total,
+        "actions": [
+            Action(move, view.t(title), icon, view.t(question) if question else "")
+            for move, (title, icon, question) in ACTIONS.items()
+            if move in moves and not (move == "send-now" and not task.start_at)
+        ],
+        "moving": task.state in ("waiting", "review", "executing", "paused")
+        or bool(figures.waiting + figures.sent),
+    }
+
+
+async def _show(view: View, errors: dict[str, str] | None = None, status: int = 200) -> Response[str]:
+    task = view.about_task
+    if task.state == "preview":
+        return view.go(f"/tasks/{task.id}/preview")
+
+    def read(
+        connection: sqlite3.Connection,
+    ) -> tuple[Figures, list[tuple[int, str, str, str, str]], list[int]]:
+        return (
+            _figures(view, task),
+            tasks.task_events(connection, task.id),
+            tasks.resends_of(connection, task.id),
+        )
+
+    figures, events, copies = await view.read(read)
+    failed = figures.failed + figures.refused + figures.unknown
+    failures = await view.console.operations.failures(task.id, view.language) if failed else []
+    counts = {
+        "all": task.valid,
+        "failed": figures.failed + figures.refused,
+        "unknown": figures.unknown,
+        "not-sent": figures.not_sent if task.state == "finished" else 0,
+    }
+    page = TaskPage(
+        title=task.name,
+        classes=class_rows(view, task),
+        events=[
+            (at, actor.removeprefix("console:"), view.t(sending.MOVES.get(move, move)), note)
+            for at, actor, move, _, note in events
+        ],
+        failures=failures,
+        resends=[(key, view.t(title), counts[key]) for key, title in RESENDS.items() if counts[key]],
+        copies=copies,
+        reserved=task.parts - figures.parts_sent if task.state != "finished" else 0,
+        errors=errors or {},
+        values={"start_at": view.field("start_at") or sending.write_moment(task.start_at, view.zone)},
+        **_live(view, task, figures),
+    )
+    return await view.show(page, status=status)
+
+
+@get("/tasks/{task_id:int}", **allow("tasks.read", about="task"))
+async def task(view: FromView) -> Response[str]:
+    """Everything about a task."""
+    return await _show(view)
+
+
+@get("/tasks/{task_id:int}/live", **allow("tasks.read", about="task", quiet=True))
+async def live(view: FromView) -> Response[str]:
+    """Only what moves. When it stands elsewhere the whole page comes anew."""
+    about = view.about_task
+    figures = await view.console.off_loop(_figures, view, about)
+    page = LivePage(title=about.name, **_live(view, about, figures))
+    response = await view.show(page)
+    if view.request.query_params.get("state", about.state) != about.state:
+        response.headers["hx-refresh"] = "true"
+    return response
+
+
+@get("/tasks/{task_id:int}/messages", **allow("tasks.read", about="task"))
+async def messages(view: FromView) -> Response[str]:
+    """The recipients by row, each with its state."""
+    about = view.about_task
+    key = read_key(str(view.request.query_params.get("after", "")))
+    after = key[0] if key and isinstance(key[0], int) else 0
+    path = folder_of(view.console.data, about.id) / ROWS
+
+    def read() -> list[tuple[int, int, int]]:
+        try:
+            with TaskFile.open(path) as file:
+                return file.recipients(after, MESSAGES_A_PAGE + 1)
+        except StoreError:
+            return []
+
+    found = await view.console.off_loop(read)
+    some = found[:MESSAGES_A_PAGE]
+    states: dict[int, RowState] = {}
+    if some and about.started_at:
+        asked = await view.console.operations.row_states(about.id, some[0][0], some[-1][0], view.language)
+        states = {n: msgspec.convert(one, RowState, from_attributes=True) for n, one in asked.items()}
+    rows = []
+    for row, number, refused in some:
+        state = states.get(number)
+        title, tone = MESSAGE_STATES[state.state if state else "REJECTED" if refused else "QUEUED"]
+        if state is None and not refused and about.state == "finished":
+            title, tone = MESSAGE_STATES["CANCELLED"]
+        rows.append(
+            (
+                row,
+                number,
+                Cell(title, view.t(title), tone=tone),
+                state.why if state else "",
+                state.message if state else 0,
+            )
+        )
+    more = len(found) > MESSAGES_A_PAGE
+    href = ""
+    if more:
+        href = f"/tasks/{about.id}/messages?after={write_key((some[-1][0],))}"
+    page = MessagesPage(title=about.name, task=about, rows=rows, next_href=href)
+    return await view.show(page)
+
+
+@post("/tasks/{task_id:int}/move", **allow("tasks.act", about="task"))
+async def move(view: FromView) -> Response[str]:
+    """Pause, go on, stop, cancel, withdraw, send now, reschedule. 409 with the state when somebody was faster."""
+    about = view.about_task
+    name = view.field("move")
+    if name not in (*ACTIONS, "reschedule") or not sides(view) & set(MOVES[name].by):
+        raise ClientException
+    values: dict[str, Any] = {}
+    if name == "send-now":
+        values["start_at"] = 0
+    if name == "reschedule":
+        moment = sending.read_moment(view.field("start_at"), view.zone)
+        if not moment:
+            text = view.t(N_("Give a date and time, such as 2025-10-10 09:30:05."))
+            return await _show(view, {"start_at": text}, 422)
+        values["start_at"] = moment
+    try:
+        await view.write(lambda w: tasks.move_task(w, about.id, name, **values), reload=False)
+    except StoreError as error:
+        view.task = await view.read(lambda c: tasks.any_task(c, about.id))
+        return await _show(view, {"": view.refusal(error)}, 409)
+    view.console.operations.task_changed(about.id)
+    if MOVES[name].after == "finished":
+        await view.console.off_loop(drop_sources, view.console.data, about.id)
+    said = Flash(view.t(sending.MOVES[name]))
+    return view.go(f"/tasks/{about.id}/preview" if name == "withdraw" else f"/tasks/{about.id}", flash=said)
+
+
+@post("/tasks/{task_id:int}/resend", **allow("tasks.act", about="task"))
+async def resend(view: FromView) -> Response[str]:
+    """A new task of the viewer's with the same text, for those that are chosen; charged anew."""
+    about, console = view.about_task, view.console
+    wanted = view.field("which")
+    if wanted not in RESENDS or about.state == "preview":
+        raise ClientException
+    figures = console.text_figures(about.text)
+    name = f"{about.name[: NAME_CHARACTERS_MAX - 3]} +1"
+    draft = Draft(
+        name, about.text, figures.masked, figures.parts, figures.action,
+        about.sender if view.owns_task else "",
+    )  # fmt: skip
+    new_account = [False]
+
+    def write(transaction: Writing) -> int:
+        new_account[0] = tasks.console_account(transaction, view.me.id)[1]
+        return tasks.create_task(
+            transaction, view.me.id, draft, Input(resent=wanted), stage="preparing", resend_of=about.id
+        )
+
+    copy = await view.write(write, reload=False)
+    if new_account[0]:
+        await console.operations.reload()
+    folder = await console.off_loop(make_folder, console.data, copy)
+    await console.operations.choose_numbers(about.id, wanted, folder / RESENT)
+    await sending.prepare(view, copy)
+    text = view.t(N_("A copy of the task “%(name)s” of %(at)s. Look at it, then confirm."), name=about.name,
+                  at=format_time(about.created_at, view.zone))  # fmt: skip
+    return view.go(f"/tasks/{copy}/preview", flash=Flash(text))
+
+
+ROUTES = (task, live, messages, move, resend)
