@@ -1,18 +1,22 @@
 """The reference for people, as plain text that reads well and is Markdown too, made of the same data as the
 OpenAPI document."""
 
+import inspect
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from gateway.api import sandbox
-from gateway.api.openapi import NDJSON, document
-from gateway.api.operations import Operation, statuses_of
+from gateway.api.openapi import NDJSON, document, is_struct
+from gateway.api.operations import COMMON, WITH_KEY, Operation, statuses_of
 from gateway.api.views import STATUSES
 from gateway.http.problems import PROBLEMS
 from gateway.http.routes import Route
 
+COLUMNS = 120
+EVERYWHERE = (*WITH_KEY, *COMMON)
 INTRODUCTION = """\
 # Sluice: the HTTP API, /v1
 
@@ -69,7 +73,7 @@ the last seq that you have handled: nothing is missed, and nothing before it com
 SEQ}` does the same on an open connection. Every stream of an account hears everything.
 
 A ping comes every 20 s; who says nothing for 60 s, or takes nothing for 30 s, is dropped. Close codes: 1001 the
-gateway stops, come back; 1008 the key may not be used any more; 1009 a message is longer than 262,144 characters.
+gateway stops, come back; 1008 the key may not be used any more; 1009 a message is longer than 262,144 octets.
 """
 
 
@@ -80,6 +84,7 @@ def reference(routes: Iterable[Route]) -> str:
     lines = [INTRODUCTION]
     for route, operation in described:
         lines += _operation(route, operation)
+    lines += _everywhere()
     lines += ["## Shapes", ""]
     for name, schema in sorted(schemas.items()):
         lines += _shape(name, schema)
@@ -87,7 +92,19 @@ def reference(routes: Iterable[Route]) -> str:
     lines += [STREAM]
     lines += _problems()
     lines += _tests()
-    return "\n".join(lines) + "\n"
+    return "\n".join(_wrapped("\n".join(lines).splitlines())) + "\n"
+
+
+def _wrapped(lines: Iterable[str]) -> Iterator[str]:
+    """Lines that are too long for a terminal as several; items of lists hang. Code stays as it is."""
+    for line in lines:
+        if len(line) <= COLUMNS or line.startswith("    "):
+            yield line
+        else:
+            hang = "  " if line.startswith("- ") else ""
+            yield from textwrap.wrap(
+                line, COLUMNS, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+            )
 
 
 def _operation(route: Route, operation: Operation) -> Iterator[str]:
@@ -99,7 +116,7 @@ def _operation(route: Route, operation: Operation) -> Iterator[str]:
         yield f"Needs a key with the scope `{operation.scope}`."
         yield ""
     for parameter in operation.parameters:
-        yield f"- `{parameter.name}`: {parameter.text}{_bounds(parameter.schema)}"
+        yield f"- `{parameter.name}` ({_kind(parameter.schema)}): {parameter.text}"
     if operation.parameters:
         yield ""
     if operation.takes is not None:
@@ -112,11 +129,29 @@ def _operation(route: Route, operation: Operation) -> Iterator[str]:
     if operation.spoken:
         yield f"Speaks {', '.join(kind.__name__ for kind in operation.spoken)}."
         yield ""
-    name = getattr(operation.answer, "__name__", "text")
-    what = f"{operation.status} with {name}" if operation.answer is not None else f"{operation.status}"
-    yield f"Answers {what}. Otherwise:"
-    for status, codes in statuses_of(operation).items():
+    what = f"{operation.status}"
+    if operation.answer is not None:
+        what += f" with {operation.answer.__name__ if is_struct(operation.answer) else operation.answer_type}"
+    own = {
+        status: codes
+        for status, some in statuses_of(operation).items()
+        if (codes := [code for code in some if code not in EVERYWHERE])
+    }
+    yield f"Answers {what}{', or:' if own else '.'}"
+    yield ""
+    for status, codes in own.items():
         yield f"- {status}: {', '.join(codes)}"
+    if own:
+        yield ""
+
+
+def _everywhere() -> Iterator[str]:
+    yield "## What every operation may answer"
+    yield ""
+    yield "Beside what stands at each operation; 401, 403 and 429 only where a key is needed."
+    yield ""
+    for code in sorted(EVERYWHERE, key=lambda code: PROBLEMS[code].status):
+        yield f"- {PROBLEMS[code].status}: {code}"
     yield ""
 
 
@@ -124,7 +159,7 @@ def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}"
     yield ""
     if "description" in schema:
-        yield schema["description"].replace("\n\n", "\n").strip()
+        yield inspect.cleandoc(schema["description"])
         yield ""
     required = schema.get("required", ())
     for field, kind in schema.get("properties", {}).items():
@@ -143,7 +178,7 @@ def _kind(schema: dict[str, Any]) -> str:
         return " | ".join(str(value) for value in schema["enum"])
     if "anyOf" in schema:
         kinds = [_kind(one) for one in schema["anyOf"] if one.get("type") != "null"]
-        return " | ".join(kinds)
+        return " | ".join(kinds)  # null is as good as absent
     kind = schema.get("type", "any")
     if kind == "array":
         return f"list of {_kind(schema['items'])}"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("stream")
 
-MESSAGE_CHARACTERS_MAX = 262_144  # as POST /v1/messages takes octets
+MESSAGE_OCTETS_MAX = 262_144  # as POST /v1/messages
 EVENT_WINDOW = 1_000  # until the client asks for another
 EVENTS_A_READING = 200
 OUTPUT_OCTETS = 262_144
@@ -75,7 +75,7 @@ class StreamSession:
         self._request = request
         self._identity: Identity = request.context
         self._account = self._identity.account.id
-        self._frames = Frames(characters_max=MESSAGE_CHARACTERS_MAX)
+        self._frames = Frames(octets_max=MESSAGE_OCTETS_MAX)
         self._frames.out += opening
         self._submits = Submits(core, door, messages, request, self._say)
         self._after = after
@@ -135,8 +135,8 @@ class StreamSession:
         with trio.move_on_after(GOODBYE_S):
             await self._written()
             # What still comes is read, or a reset might destroy what was written.
-            while await wire.receive():
-                pass
+            while not frames.peer_closed and (data := await wire.receive()):
+                frames.feed(data)
 
     def _still_allowed(self) -> bool:
         """Whether the key may still be used; looked at with every reading, so that a change holds at once."""
@@ -167,12 +167,12 @@ class StreamSession:
                 return
             self._heard_at = self._core.clock.now()
 
-    async def _handle(self, texts: list[str], nursery: trio.Nursery) -> None:
+    async def _handle(self, texts: list[bytes], nursery: trio.Nursery) -> None:
         """The operations of one reading: what asks for something at once, then all submits together."""
         submits: list[SubmitOp] = []
         for text in texts:
             try:
-                op = decode(_decoder, text.encode())
+                op = decode(_decoder, text)
             except (Invalid, Malformed) as error:
                 self._not_understood(text, error)
                 continue
@@ -188,7 +188,7 @@ class StreamSession:
         if submits:
             await self._submit(submits, nursery)
 
-    def _not_understood(self, text: str, error: Invalid | Malformed) -> None:
+    def _not_understood(self, text: bytes, error: Invalid | Malformed) -> None:
         """A nack where it can be told for which submit, else an error."""
         response = refuse(error, self._request)
         try:
