@@ -58,7 +58,9 @@ def decode(
         # us could see another number. 1.6 us a message; the slow look only where a name is seen again.
         names = _NAMES.findall(body)
         again = len(names) != len(set(names))
-        if (again and (alike is None or max(Counter(names).values()) > alike(value))) or (b"\\" in body and _ESCAPED_NAME.search(body)):
+        if again and alike is not None:
+            again = max(Counter(names).values()) > alike(value)
+        if again or (b"\\" in body and _ESCAPED_NAME.search(body)):
             _refuse_repeated(body)
         return value
     except msgspec.ValidationError as error:
