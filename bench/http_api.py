@@ -68,7 +68,7 @@ def run(options: BenchOptions) -> Outcome:
     try:
         with Children(directory) as children:
             setup = start_all(children, options, api_key=KEY)
-            port = _http_port(setup.daemon)
+            port = http_port(setup.daemon)
             requests = options.messages or (SMALL_REQUESTS if options.small else REQUESTS)
             accepted = 0
             for name, count, batch, connections in (
@@ -84,10 +84,10 @@ def run(options: BenchOptions) -> Outcome:
                     taken = _wrk(directory, port, figures, seconds=1 if options.small else WRK_S)
                     accepted += taken
             figures["rss_mib"] = setup.daemon.rss_max_mib()
-            figures["lost"] = accepted - _delivered(directory / "data", accepted)
+            figures["lost"] = accepted - delivered(directory / "data", accepted)
             if figures["lost"] > 0:
                 problems.append(f"{figures['lost']} accepted messages have no receipt.")
-            _stop(setup.daemon, problems)
+            stop(setup.daemon, problems)
         long_body = directory / "long"
         long_body.mkdir()
         with Children(long_body) as children:
@@ -96,7 +96,7 @@ def run(options: BenchOptions) -> Outcome:
             )
             rows = SMALL_ROWS if options.small else ROWS
             figures |= _ndjson(long_body, setup, rows, problems)
-            _stop(setup.daemon, problems)
+            stop(setup.daemon, problems)
     finally:
         if options.keep:
             sys.stderr.write(f"Logs and data are kept in {directory}\n")
@@ -110,7 +110,7 @@ def run(options: BenchOptions) -> Outcome:
     )
 
 
-def _http_port(daemon: Child) -> int:
+def http_port(daemon: Child) -> int:
     event = daemon.wait_event(LISTEN_S, event="listening", name="http")
     return int(event["address"].rpartition(":")[2])
 
@@ -173,7 +173,7 @@ def _wrk(directory: Path, port: int, figures: dict[str, float], *, seconds: int)
     return int(requests[1])
 
 
-def _delivered(data: Path, wanted: int) -> int:
+def delivered(data: Path, wanted: int) -> int:
     """Parts with a final state, once there are as many as wanted or no more come."""
     deadline, count = time.monotonic() + FINISH_S, 0
     while time.monotonic() < deadline:
@@ -199,7 +199,7 @@ def _ndjson(directory: Path, setup: Setup, rows: int, problems: list[str]) -> di
     done = subprocess.run(
         ["curl", "-sS", "-T", str(body), "-X", "POST", "-H", "Content-Type: application/x-ndjson",
          "-H", "Expect:", "-H", f"Authorization: Bearer {KEY}",
-         f"http://127.0.0.1:{_http_port(setup.daemon)}/v1/batches"],
+         f"http://127.0.0.1:{http_port(setup.daemon)}/v1/batches"],
         capture_output=True, check=False, timeout=RUN_S,
     )  # fmt: skip
     took_s = time.monotonic() - before
@@ -216,7 +216,7 @@ def _ndjson(directory: Path, setup: Setup, rows: int, problems: list[str]) -> di
     }
 
 
-def _stop(daemon: Child, problems: list[str]) -> None:
+def stop(daemon: Child, problems: list[str]) -> None:
     code = daemon.stop()
     if code != 0:
         problems.append(f"The daemon ended with code {code}:\n{daemon.tail()}")
