@@ -112,14 +112,19 @@ def counts(webhook: int, store: ApiStore) -> tuple[int, int]:
     return waiting, dead_letters
 
 
-def revive(webhook: int, first: int, last: int, now_ms: int, store: ApiStore) -> int:
-    """Dead letters with events in first..last (seq) begin anew; how many."""
+def revive(webhook: int, first: int, last: int, now_ms: int, store: ApiStore) -> tuple[int, int]:
+    """Dead letters with events in first..last (seq) begin anew: (deliveries, events)."""
     with store.writing() as connection:
-        return connection.execute(
-            "UPDATE webhook_delivery SET dead_at = 0, attempts = 0, due_at = ?"
-            " WHERE webhook = ? AND dead_at <> 0 AND first <= ? AND last >= ?",
+        where = "webhook = ? AND dead_at <> 0 AND first <= ? AND last >= ?"
+        rows, events = connection.execute(
+            f"SELECT count(*), ifnull(sum(events), 0) FROM webhook_delivery WHERE {where}",  # noqa: S608
+            (webhook, last, first),
+        ).fetchone()
+        connection.execute(
+            f"UPDATE webhook_delivery SET dead_at = 0, attempts = 0, due_at = ? WHERE {where}",  # noqa: S608
             (now_ms, webhook, last, first),
-        ).rowcount
+        )
+    return rows, events
 
 
 def forget(known: Collection[int], dead_before_ms: int, store: ApiStore) -> bool:

@@ -26,6 +26,7 @@ from gateway.api.operations import OPERATIONS
 from gateway.api.queries import Queries
 from gateway.api.reference import reference
 from gateway.api.streamed import BODY_OCTETS_MAX, Streamed
+from gateway.api.webhooks import WebhookRoutes
 from gateway.events.pull import EventQueries
 from gateway.events.streams import Streams
 from gateway.http.limits import HttpLimits
@@ -56,6 +57,7 @@ class HttpFront:
     def __init__(self, daemon: "Daemon", *, latencies: Latencies | None = None) -> None:
         core, config = daemon.core, daemon.config
         self._core = core
+        self._daemon = daemon
         self._data = daemon.data
         self.latencies = latencies or Latencies()
         self.server = HttpServer([], HttpLimits.of(config), core.clock)
@@ -83,6 +85,7 @@ class HttpFront:
         groups = BatchQueries(core, self.ledger, batches)
         send, read, inbound = needs("send"), needs("read"), needs("inbound")
         stream = StreamEndpoint(core, self.keys, self.streams, self.door, messages)
+        hooks, manage = WebhookRoutes(self._daemon, self.webhooks), needs("webhooks")
         lines = Route("POST", "/v1/batches", streamed.post, send, BODY_OCTETS_MAX, streams_body=True)
 
         def admit_batch(request: Request) -> Response | None:
@@ -108,6 +111,15 @@ class HttpFront:
             Route("GET", "/v1/events", self.event_queries.events, needs("read", "inbound")),
             Route("GET", "/v1/stream", stream.open, needs("send", "read", "inbound")),
             Route("GET", "/v1/balance", queries.balance, read),
+            Route("POST", "/v1/webhooks", hooks.add, manage, small),
+            Route("GET", "/v1/webhooks", hooks.list, manage),
+            Route("GET", "/v1/webhooks/{id}", hooks.one, manage),
+            Route("PATCH", "/v1/webhooks/{id}", hooks.change, manage, small),
+            Route("DELETE", "/v1/webhooks/{id}", hooks.remove, manage),
+            Route("POST", "/v1/webhooks/{id}/rotate", hooks.rotate, manage, small),
+            Route("POST", "/v1/webhooks/{id}/test", hooks.test, manage, small),
+            Route("GET", "/v1/webhooks/{id}/dead_letters", hooks.dead_letters, manage),
+            Route("POST", "/v1/webhooks/{id}/replay", hooks.replay, manage, small),
             Route("GET", "/v1/templates", queries.templates, send),
             Route("GET", "/v1/openapi.json", self._openapi),
             Route("GET", "/v1/reference", self._reference),

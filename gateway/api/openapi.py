@@ -30,7 +30,7 @@ _HEADERS: dict[str, Any] = {
     },
     "Location": {"description": "Where the message or batch can be asked for.", "schema": {"type": "string"}},
 }
-_SUCCESSES = {101: "WebSocket from here on.", 200: "Done.", 202: "Durably accepted."}
+_SUCCESSES = {101: "WebSocket from here on.", 200: "Done.", 201: "Made.", 202: "Durably accepted."}
 _IDEMPOTENCY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.api import shapes
+from gateway.api import webhook_shapes as hooks
 from gateway.api.views import STATUSES
 from gateway.events.shapes import EventPage
 from gateway.http.problems import PROBLEMS
@@ -267,6 +268,81 @@ OPERATIONS: dict[str, Operation] = {
         "read",
         shapes.Balance,
     ),
+    "POST /v1/webhooks": Operation(
+        "add_webhook",
+        "Add a webhook",
+        "Events of the key's account are posted there from now on, in JSON: `type`, `timestamp`, and in `data` up to"
+        " 100 events as GET /v1/events gives them. Each request is signed as Standard Webhooks 1.0.0 says.",
+        "webhooks",
+        hooks.WebhookAdded,
+        201,
+        hooks.WebhookIn,
+        problems=_BODY,
+    ),
+    "GET /v1/webhooks": Operation(
+        "list_webhooks", "List webhooks", "All of the key's account.", "webhooks", hooks.WebhookPage
+    ),
+    "GET /v1/webhooks/{id}": Operation(
+        "get_webhook",
+        "Get a webhook",
+        "How it is declared, and how its receiver is.",
+        "webhooks",
+        hooks.WebhookOut,
+        problems=("not-found",),
+    ),
+    "PATCH /v1/webhooks/{id}": Operation(
+        "change_webhook",
+        "Change a webhook",
+        "Fields that are left out stay. What a paused endpoint misses it gets when it is active again, as long as"
+        " events are kept.",
+        "webhooks",
+        hooks.WebhookOut,
+        takes=hooks.WebhookChange,
+        problems=(*_BODY, "not-found"),
+    ),
+    "DELETE /v1/webhooks/{id}": Operation(
+        "remove_webhook",
+        "Remove a webhook",
+        "For good, with what waits for it.",
+        "webhooks",
+        hooks.WebhookOut,
+        problems=("not-found",),
+    ),
+    "POST /v1/webhooks/{id}/rotate": Operation(
+        "rotate_webhook",
+        "Change a webhook's secret",
+        "For the overlap each request bears a signature with either secret; then the old one is forgotten.",
+        "webhooks",
+        hooks.SecretOut,
+        takes=hooks.RotateIn,
+        problems=(*_BODY, "not-found"),
+    ),
+    "POST /v1/webhooks/{id}/test": Operation(
+        "test_webhook",
+        "Test a webhook",
+        "Posts an event of type `test` at once, and tells what the receiver said.",
+        "webhooks",
+        hooks.TestedOut,
+        problems=("not-found", "validation"),
+    ),
+    "GET /v1/webhooks/{id}/dead_letters": Operation(
+        "list_dead_letters",
+        "List dead letters",
+        "What was not taken in ten attempts over some three days, kept 30 days. Newest first.",
+        "webhooks",
+        hooks.DeadLetterPage,
+        parameters=(LIMIT, CURSOR),
+        problems=("not-found", "validation"),
+    ),
+    "POST /v1/webhooks/{id}/replay": Operation(
+        "replay_webhook",
+        "Post events again",
+        "Dead letters, or all events of a range, delivered before or not: at most 100,000 events a request.",
+        "webhooks",
+        hooks.ReplayOut,
+        takes=hooks.ReplayIn,
+        problems=(*_BODY, "not-found"),
+    ),
     "GET /v1/templates": Operation(
         "list_templates",
         "List templates",
@@ -285,10 +361,11 @@ OPERATIONS: dict[str, Operation] = {
     "GET /v1/reference": Operation(
         "get_reference",
         "Get the reference",
-        "This API, for people.",
+        "This API, for people: a page for browsers (Accept: text/html), else plain text.",
         None,
         str,
         answer_type="text/plain",
+        also_answers="text/html",
     ),
 }
 

@@ -216,21 +216,21 @@ class Webhooks:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await client.close()
 
-    async def revive(self, webhook: Webhook, first: int, last: int) -> int:
-        """Try dead letters with events in a range of seqs again, from the beginning; how many deliveries."""
+    async def revive(self, webhook: Webhook, first: int, last: int) -> tuple[int, int]:
+        """Try dead letters with events in a range of seqs again, from the beginning: (deliveries, events)."""
         now_ms = self._core.clock.wall_ms()
-        count = await self._ledger.write(partial(webhook_rows.revive, webhook.id, first, last, now_ms))
+        counts = await self._ledger.write(partial(webhook_rows.revive, webhook.id, first, last, now_ms))
         self._poke(webhook)
-        return count
+        return counts
 
-    async def replay(self, webhook: Webhook, first: int, last: int) -> tuple[int, int]:
+    async def replay(self, webhook: Webhook, first: int, last: int) -> tuple[int, int, int]:
         """Post the events of a range of seqs again, delivered before or not.
 
-        Returns: events, and the seq up to which they were taken: less than `last` where there are more than
+        Returns: deliveries, events, and the seq up to which they were taken: less than `last` where there are more than
         REPLAY_EVENTS_MAX.
         """
         endpoint = self.endpoints[webhook.id]
-        event_log, after, count = self._core.event_log, first - 1, 0
+        event_log, after, deliveries, count = self._core.event_log, first - 1, 0, 0
         last = min(last, event_log.head)
         while after < last and count < REPLAY_EVENTS_MAX:
             page = await event_log.page(webhook.account, after, EVENTS_MAX)
@@ -238,10 +238,11 @@ class Webhooks:
             rows = endpoint.rows_of(some)
             if rows:
                 await self._ledger.write(partial(webhook_rows.save_deliveries, rows))
+                deliveries += len(rows)
                 count += sum(row.events for row in rows)
                 endpoint.poke()
             after = min(last, page.through)
-        return count, after
+        return deliveries, count, max(after, 0)
 
     async def dead(self, webhook: Webhook, before: int, limit: int) -> list[DeliveryRow]:
         """Dead letters, newest first."""

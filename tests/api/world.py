@@ -15,6 +15,7 @@ from gateway.config import Config
 from gateway.control_store import apply_tables
 from gateway.daemon import Daemon, open_daemon
 from gateway.http.problems import Problem
+from gateway.settings import WebhookSettings
 from gateway.sim.behaviour import Behaviour
 from gateway.sim.carrier import SimCarrier
 from tests.gateway.http_client import Client, Reply, request
@@ -113,7 +114,7 @@ def check_answer(method: str, path: str, reply: Reply) -> None:
 
 def template_of(path: str) -> str:
     steps = path.split("/")
-    if len(steps) > 3 and steps[2] in ("messages", "batches"):
+    if len(steps) > 3 and steps[2] in ("messages", "batches", "webhooks"):
         steps[3] = "{id}"
     return "/".join(steps)
 
@@ -158,10 +159,17 @@ class Api:
 
 @asynccontextmanager
 async def running(
-    data: Path, *, document: dict[str, Any] = DOCUMENT, http: dict[str, Any] | None = None
+    data: Path,
+    *,
+    document: dict[str, Any] = DOCUMENT,
+    http: dict[str, Any] | None = None,
+    webhooks: dict[str, Any] | None = None,
 ) -> AsyncIterator[World]:
     """The daemon without a carrier: messages are accepted and wait."""
-    async with open_daemon(config(**(http or {})), data) as daemon, trio.open_nursery() as nursery:
+    settings = msgspec.structs.replace(
+        config(**(http or {})), webhooks=msgspec.convert(webhooks or {}, WebhookSettings)
+    )
+    async with open_daemon(settings, data) as daemon, trio.open_nursery() as nursery:
         tables = {"carrier": [{"name": "carrier", "host": "127.0.0.1", "port": 1}], **document}
         await apply(daemon, tables)
         await nursery.start(daemon.run)

@@ -380,7 +380,7 @@ async def test_dead_letters_in_a_range_are_revived_and_others_stay_dead(
             before = len(w.receiver.posted)
             third, second, first = dead(w)
             now_ms = w.clock.wall_ms()
-            assert webhook_rows.revive(3, second.first, second.last, now_ms, w.store) == 1
+            assert webhook_rows.revive(3, second.first, second.last, now_ms, w.store) == (1, 100)
             endpoint.poke()
             await until(lambda: len(dead(w)) == 2 and not rows(w))
         assert [posted.seqs[0] for posted in w.receiver.posted[before:]] == [second.first]

@@ -96,10 +96,10 @@ class Receiver:
         if self.refuses:
             raise ConnectionRefusedError("refused")
         ours, theirs = trio.testing.memory_stream_pair()
-        self._nursery.start_soon(self._serve, theirs, host)
+        self._nursery.start_soon(self.serve, theirs, host)
         return ours
 
-    async def _serve(self, stream: trio.abc.Stream, address: str) -> None:
+    async def serve(self, stream: trio.abc.Stream, address: str) -> None:
         reading = _Reading(address)
         async with stream:
             with trio.move_on_after(1e9):
