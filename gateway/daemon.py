@@ -174,7 +174,7 @@ class Daemon:
         http, secured, legacy = self.config.http.listen, self.config.http.tls, is_on(self.config)
         if http or secured.listen or legacy:
             listeners = await self.open_listeners("http", http) if http else []
-            self.front = HttpFront(self, latencies=self.core.latencies)
+            self.front = HttpFront(self, latencies=self.core.latencies, render=reference_page)
             listening.start_soon(self.front.serve, listeners, links)
             if secured.listen:
                 context = server_context("http.tls", secured)
@@ -365,6 +365,13 @@ async def serve_extras(
         if daemon.config.console.listen:
             await listen_console(daemon, nursery)
         task_status.started()
+
+
+def reference_page(text: str) -> str:
+    """The HTTP API's reference for browsers; made when one asks for the first time."""
+    from admin.api_page import render
+
+    return render(text)
 
 
 async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:

@@ -6,6 +6,7 @@ await front.leave(5.0)                                at drain
 """
 
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,7 +31,7 @@ from gateway.api.webhooks import WebhookRoutes
 from gateway.events.pull import EventQueries
 from gateway.events.streams import Streams
 from gateway.http.limits import HttpLimits
-from gateway.http.messages import TEXT, Request, Response
+from gateway.http.messages import HTML, TEXT, Request, Response
 from gateway.http.routes import Route
 from gateway.http.server import HttpServer, Listeners
 from gateway.latency import Latencies
@@ -48,13 +49,23 @@ log = structlog.get_logger("http")
 
 PURGE_PERIOD_S = 600.0
 MS_A_DAY = 86_400_000
+VARIES = (b"vary", b"accept")
+STILL = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 MESSAGE_BODY_OCTETS_MAX = 524_288  # the longest text in JSON escapes, two for each character, is 468 KB
 
 
 class HttpFront:
     """The HTTP side of a daemon."""
 
-    def __init__(self, daemon: "Daemon", *, latencies: Latencies | None = None) -> None:
+    def __init__(
+        self,
+        daemon: "Daemon",
+        *,
+        latencies: Latencies | None = None,
+        render: Callable[[str], str] | None = None,
+    ) -> None:
+        """`render` makes a page for browsers of the reference's Markdown."""
+        self._render = render
         core, config = daemon.core, daemon.config
         self._core = core
         self._daemon = daemon
@@ -135,7 +146,9 @@ class HttpFront:
         return Response(200, self._pages[0])
 
     def _reference(self, request: Request) -> Response:
-        return Response(200, self._pages[1], TEXT)
+        if self._render is None or b"text/html" not in request.headers.get(b"accept", b""):
+            return Response(200, self._pages[1], TEXT, [VARIES])
+        return Response(200, self._render(self._pages[1].decode()).encode(), HTML, [VARIES, STILL])
 
     # -- running ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The OpenAPI document says what the API does; a tester that knows nothing but the document agrees."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,26 @@ async def test_the_reference_tells_of_everything(tmp_path: Path) -> None:
                 assert f"`{field}`" in text, field
         assert "Any" not in text.split()
         assert max(len(line) for line in text.splitlines() if not line.startswith(("-", "20", "Up"))) < 400
+
+
+async def test_a_browser_gets_the_reference_as_a_page(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        client = (await world.connect()).client
+        text = (await client.ask("GET", "/v1/reference")).body.decode()
+        reply = await client.ask("GET", "/v1/reference", Accept="text/html,application/xhtml+xml;q=0.9")
+        assert (reply.headers["content-type"], reply.headers["vary"]) == (
+            "text/html; charset=utf-8",
+            "accept",
+        )
+        assert "default-src 'none'" in reply.headers["content-security-policy"]
+        page = reply.body.decode()
+        # Each problem's `type` leads to its place, and no link leads nowhere.
+        for code in PROBLEMS:
+            assert f'id="problem-{code}"' in page
+        anchors = re.findall(r'id="([^"]+)"', page)
+        assert len(anchors) == len(set(anchors))
+        assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
+        assert page.count("<h2") == text.count("\n## ")
 
 
 async def test_a_tester_that_knows_only_the_document_finds_nothing_wrong(tmp_path: Path) -> None:
