@@ -38,6 +38,7 @@ status_of = attrgetter("status")
 key_fields_of = attrgetter("account", "carrier", "lane", "state", "part_no", "sms_type")
 
 DAY_MAX = id_day((1 << 63) - 1)
+FOR_BINDS = EventFor.BINDS
 
 # The id that says in which day's file a row belongs, for every list of `Changes` but `usage` (it names its
 # day) and `delivered` (the newest file).
@@ -320,7 +321,7 @@ class Round:
         mark = self.file.event_mark
         old: list[tuple[int, int]] = []
         for row in rows:
-            if row.event != EventFor.BINDS and not self._for_binds(row):
+            if row.event != FOR_BINDS and not self._for_binds(row):
                 continue
             if row.id <= mark:
                 old.append((row.account, row.id))
