@@ -24,7 +24,9 @@ def parse_form(octets: bytes) -> Fields:
 
 def unplus(octets: bytes) -> bytes:
     """One URL-decoded name or value."""
-    return unquote_to_bytes(octets.replace(b"+", b" "))
+    if b"+" in octets:
+        octets = octets.replace(b"+", b" ")
+    return unquote_to_bytes(octets) if b"%" in octets else octets
 
 
 def fields_of(request: Request) -> Fields:
