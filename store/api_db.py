@@ -70,6 +70,13 @@ def remember_webhooks(database: Database) -> None:
         database.execute(statement)
 
 
+@api_migrations()
+def remember_told_batches(database: Database) -> None:
+    """Batches whose end is on their account's log; those of before need not be told any more."""
+    database.execute("CREATE TABLE batch_told (batch INTEGER PRIMARY KEY) STRICT")
+    database.execute("INSERT INTO batch_told SELECT id FROM batch")
+
+
 class KeyRow(msgspec.Struct, gc=False):
     """One idempotency key and what came of its first request."""
 
@@ -109,6 +116,7 @@ class ApiChanges(msgspec.Struct):
     batches: list[BatchRow] = []  # put or replaced
     ranges: list[tuple[int, int, int]] = []  # batch, first part id, last part id
     pauses: list[tuple[int, bool]] = []  # batch, whether it is paused from now on
+    told: list[int] = []  # batches whose end is on the log
 
     def add(self, other: "ApiChanges") -> None:
         """Take over another's rows."""
@@ -117,6 +125,7 @@ class ApiChanges(msgspec.Struct):
         self.batches += other.batches
         self.ranges += other.ranges
         self.pauses += other.pauses
+        self.told += other.told
 
 
 class ApiFull(StoreError):
@@ -190,6 +199,9 @@ class ApiStore:
                 map(msgspec.structs.astuple, changes.batches),
             )
             connection.executemany("INSERT OR REPLACE INTO batch_range VALUES (?, ?, ?)", changes.ranges)
+            connection.executemany(
+                "INSERT OR IGNORE INTO batch_told VALUES (?)", [(batch,) for batch in changes.told]
+            )
             for batch, paused in changes.pauses:
                 connection.execute(
                     "INSERT OR IGNORE INTO batch_pause VALUES (?)"
@@ -242,6 +254,7 @@ class ApiStore:
                 (messages_before,),
             )
             connection.execute("DELETE FROM batch_pause WHERE batch < ?", (messages_before,))
+            connection.execute("DELETE FROM batch_told WHERE batch < ?", (messages_before,))
             connection.execute("DELETE FROM batch WHERE id < ?", (messages_before,))
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -289,9 +302,7 @@ class ApiStore:
                 )
             ]
 
-    def messages_with_references(
-        self, account: int, refs: Sequence[str], after: int
-    ) -> dict[str, list[int]]:
+    def messages_with_references(self, account: int, refs: Sequence[str], after: int) -> dict[str, list[int]]:
         """reference -> ids above `after` of messages that were given it, newest first; those there are."""
         found: dict[str, list[int]] = {}
         with self.reading() as connection:
@@ -318,6 +329,16 @@ class ApiStore:
                 "SELECT first, last FROM batch_range WHERE batch = ? AND last > ? ORDER BY first LIMIT ?",
                 (batch, after, limit),
             ).fetchall()
+
+    def untold_batches(self, after: int, limit: int) -> list[BatchRow]:
+        """Batches whose end is not on the log yet, by id, behind one."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM batch WHERE id > ? AND id NOT IN (SELECT batch FROM batch_told)"
+                " ORDER BY id LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [BatchRow(*row) for row in rows]
 
     def paused(self) -> list[int]:
         """Batches that are paused."""

@@ -199,11 +199,20 @@ class DefaultsLine(msgspec.Struct, forbid_unknown_fields=True):
 class MessageError(msgspec.Struct, omit_defaults=True):
     """Why a message did not arrive."""
 
-    code: str  # of this gateway, or the SMPP name of a carrier's status
-    detail: str
-    permanent: bool
-    smpp_status: str = ""
-    network_error: int = 0
+    code: Annotated[
+        str,
+        Meta(
+            description="Of this gateway, or the status that it shows where a carrier or the network refused."
+        ),
+    ]
+    detail: Annotated[str, Meta(description="What happened, in words.")]
+    permanent: Annotated[bool, Meta(description="false: sending it again later may work.")]
+    smpp_status: Annotated[
+        str, Meta(description="The carrier's command_status by name, where it refused the message.")
+    ] = ""
+    network_error: Annotated[
+        int, Meta(description="The network's error out of the receipt; the carrier's manual explains it.")
+    ] = 0
 
 
 class MessageAccepted(msgspec.Struct, omit_defaults=True):
@@ -211,21 +220,23 @@ class MessageAccepted(msgspec.Struct, omit_defaults=True):
 
     id: str
     status: Status
-    to: str
-    parts: int
+    to: Annotated[str, Meta(description="The number in the form in which it is kept.")]
+    parts: Annotated[int, Meta(description="SMS that it became; what it costs.")]
     encoding: Literal["gsm", "ucs2", "latin1", "binary", "other"]
     created_at: str
-    masked: bool = msgspec.field(default=False)
+    masked: Annotated[bool, Meta(description="true: sensitive words were replaced.")] = msgspec.field(
+        default=False
+    )
     client_ref: str = ""
-    test: bool = False
+    test: Annotated[bool, Meta(description="true: of a test key; sent nowhere.")] = False
 
 
 class PartOut(msgspec.Struct, omit_defaults=True):
     """One SMS of a message."""
 
-    number: int
+    number: Annotated[int, Meta(description="From 1.")]
     status: Status
-    final: bool
+    final: Annotated[bool, Meta(description="true: the status never changes again.")]
     at: str
     error: MessageError | None = None
 
@@ -235,21 +246,25 @@ class MessageOut(msgspec.Struct, omit_defaults=True):
 
     id: str
     status: Status
-    final: bool
-    at: str  # when the status came; of messages on their way: when they were accepted
+    final: Annotated[bool, Meta(description="true: the status never changes again.")]
+    at: Annotated[
+        str, Meta(description="When the status came; while it is not final, when the message was accepted.")
+    ]
     to: str
     from_: str = msgspec.field(name="from")
-    parts: int
+    parts: Annotated[int, Meta(description="SMS that it became; what it costs.")]
     encoding: Literal["gsm", "ucs2", "latin1", "binary", "other"]
     created_at: str
-    masked: bool = False
-    maybe_duplicate: bool = False
+    masked: Annotated[bool, Meta(description="true: sensitive words were replaced.")] = False
+    maybe_duplicate: Annotated[
+        bool, Meta(description="true: it was on its way in a crash, and may have been sent twice.")
+    ] = False
     schedule_at: str = ""
     client_ref: str = ""
-    batch_id: str = ""
+    batch_id: Annotated[str, Meta(description="The batch that it came with.")] = ""
     metadata: dict[str, str] = {}
-    error: MessageError | None = None
-    part_states: list[PartOut] = []
+    error: Annotated[MessageError | None, Meta(description="Why it did not arrive.")] = None
+    part_states: Annotated[list[PartOut], Meta(description="Each SMS, where there are several.")] = []
 
 
 class MessagePage(msgspec.Struct):
@@ -262,11 +277,11 @@ class MessagePage(msgspec.Struct):
 class Refusal(msgspec.Struct, omit_defaults=True):
     """One message of a batch that was not taken. `index` counts from 0; lines of a stream without defaults."""
 
-    index: int
+    index: Annotated[int, Meta(description="Place of the message in the batch, from 0.")]
     code: str
     detail: str
     to: str = ""
-    pointer: str = ""
+    pointer: Annotated[str, Meta(description="RFC 6901, within the message.")] = ""
 
 
 class BatchAccepted(msgspec.Struct):
@@ -277,11 +292,11 @@ class BatchAccepted(msgspec.Struct):
 
     id: str
     status: Literal["accepted", "interrupted"]
-    total: int
-    accepted: int
-    rejected_count: int
-    rejected: list[Refusal]
-    parts: int
+    total: Annotated[int, Meta(description="Messages that came.")]
+    accepted: Annotated[int, Meta(description="Messages that are on disk.")]
+    rejected_count: Annotated[int, Meta(description="Messages that were not taken.")]
+    rejected: Annotated[list[Refusal], Meta(description="The first 1,000 of those, with the reason.")]
+    parts: Annotated[int, Meta(description="SMS that the accepted ones became; what they cost.")]
     created_at: str
 
 
@@ -296,10 +311,12 @@ class BatchOut(msgspec.Struct, omit_defaults=True):
     total: int
     accepted: int
     rejected_count: int
-    parts: int
+    parts: Annotated[int, Meta(description="SMS that the accepted messages became.")]
     created_at: str
-    states: dict[str, int]
-    interrupted: bool = False  # its stream broke off: only the first `total` lines came
+    states: Annotated[dict[str, int], Meta(description="Messages by status, counted now.")]
+    interrupted: Annotated[
+        bool, Meta(description="true: its stream broke off; only the first `total` lines came.")
+    ] = False
     client_ref: str = ""
     rejected: list[Refusal] = []
 
@@ -307,8 +324,8 @@ class BatchOut(msgspec.Struct, omit_defaults=True):
 class Cancelled(msgspec.Struct):
     """How many messages were cancelled; the others had left already."""
 
-    cancelled: int
-    not_cancelled: int
+    cancelled: Annotated[int, Meta(description="Messages.")]
+    not_cancelled: Annotated[int, Meta(description="Messages that had left, or had ended, before.")]
 
 
 class InboundOut(msgspec.Struct, omit_defaults=True):
@@ -316,12 +333,12 @@ class InboundOut(msgspec.Struct, omit_defaults=True):
 
     id: str
     from_: str = msgspec.field(name="from")
-    to: str
+    to: Annotated[str, Meta(description="The number of yours that it was sent to.")]
     text: str
     parts: int
     received_at: str
     data_coding: int
-    in_reply_to: str = ""
+    in_reply_to: Annotated[str, Meta(description="Id of the message that it answers, if one is known.")] = ""
 
 
 class InboundPage(msgspec.Struct):
@@ -346,21 +363,23 @@ class TemplatePage(msgspec.Struct):
 class Balance(msgspec.Struct):
     """Parts (one SMS each) that the key's user may use."""
 
-    limit: int
-    used: int
-    reserved: int
-    available: int
+    limit: Annotated[int, Meta(description="Parts that the user was given.")]
+    used: Annotated[int, Meta(description="Parts that were sent.")]
+    reserved: Annotated[int, Meta(description="Parts of messages that are accepted and not sent yet.")]
+    available: Annotated[int, Meta(description="What is left.")]
 
 
 class Estimate(msgspec.Struct, omit_defaults=True):
     """What would happen to a message, judged by the rules that judge a real one; nothing is stored or counted."""
 
-    accepted: bool
-    parts: int
+    accepted: Annotated[bool, Meta(description="Whether it would be taken.")]
+    parts: Annotated[int, Meta(description="SMS that it would become; 0 if it would be refused.")]
     encoding: Literal["gsm", "ucs2", "latin1", "binary", "other"]
-    characters: int
+    characters: Annotated[int, Meta(description="Of the text, before masking.")]
     to: str
     masked: bool = False
-    forces_ucs2: list[str] = []
-    code: str = ""
+    forces_ucs2: Annotated[
+        list[str], Meta(description="The first ten characters that GSM 03.38 has not got, as U+XXXX.")
+    ] = []
+    code: Annotated[str, Meta(description="Why it would be refused.")] = ""
     detail: str = ""
