@@ -7,8 +7,9 @@ import msgspec
 
 from filters.verdict import explain
 from gateway.control import ControlError, Handler
-from gateway.control_store import store_operations
+from gateway.control_store import store_operations, webhook_rules
 from gateway.control_traffic import copy_files, life_report, parked_report
+from gateway.control_webhooks import webhook_operations
 from gateway.smpp.constants import Ton
 from gateway.smpp.text import encode_sender
 from gateway.status import status_report
@@ -81,8 +82,9 @@ def operations(daemon: "Daemon") -> dict[str, Handler]:
         configuration,
         home_country=daemon.config.smpp.home_country,
         in_flight=in_flight,
+        rules=webhook_rules(daemon.config.webhooks),
         changed=changed,
-    ) | {
+    ) | webhook_operations(daemon) | {
         "send": send,
         "message": message,
         "receipts.parked": parked,

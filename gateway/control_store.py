@@ -11,10 +11,13 @@ import trio
 
 from filters.numbers import SENTENCES, NotANumber, Numbering
 from gateway.control import ControlError, Handler, actor
+from gateway.settings import WebhookSettings
+from gateway.webhooks.addresses import networks
+from gateway.webhooks.targets import BadUrl, UrlRules, check_hosts, read_url
 from store import audit, quota
 from store.apply import Change
 from store.config_db import ConfigStore
-from store.document import Document, DocumentError, parse_document
+from store.document import Document, DocumentError, Entry, parse_document
 from store.files import StoreError
 from store.people import make_admin
 from store.secrets import is_password_hash
@@ -53,10 +56,14 @@ def apply_tables(
     home_country: str,
     in_flight: Mapping[int, int],
     dry_run: bool = False,
+    rules: UrlRules | None = None,
 ) -> list[Change]:
     """Check and apply a document; raises ControlError with every problem. Blocks: call it on a thread."""
     try:
         document = parse_document(tables, source)
+        problems = [text for entry in document.of("webhook") for text in _objections(document, entry, rules)]
+        if problems:
+            raise DocumentError(problems)
         return store.apply(
             document, who, number=number_reader(home_country), in_flight=in_flight, dry_run=dry_run
         )
@@ -64,6 +71,24 @@ def apply_tables(
         raise ControlError(str(error), kind="usage") from error
     except StoreError as error:
         raise ControlError(str(error)) from error
+
+
+def webhook_rules(settings: WebhookSettings) -> UrlRules:
+    """Where endpoints may lead."""
+    return UrlRules(networks(settings.allow_private), settings.ports)
+
+
+def _objections(document: Document, entry: Entry, rules: UrlRules | None) -> Iterator[str]:
+    """What is wrong with the URL or the hosts of a declared endpoint."""
+    for key, check in (
+        ("url", lambda url: url and read_url(url, rules or UrlRules())),
+        ("hosts", check_hosts),
+    ):
+        if key in entry.values and not entry.removed:
+            try:
+                check(entry.values[key])
+            except BadUrl as error:
+                yield f"{document.where(entry, key)}: {error}"
 
 
 def create_admin(store: ConfigStore, *, who: str, login: str, password_hash: str, group: str) -> str:
@@ -97,6 +122,7 @@ def store_operations(
     *,
     home_country: str,
     in_flight: Callable[[], Mapping[int, int]],
+    rules: UrlRules | None = None,
     changed: Callable[[list[Change]], Awaitable[None]],
 ) -> dict[str, Handler]:
     """Handlers for a running daemon.
@@ -118,6 +144,7 @@ def store_operations(
                 home_country=home_country,
                 in_flight=in_flight(),
                 dry_run=dry_run,
+                rules=rules,
             )
         )
         if not dry_run and any(change.action != "unchanged" for change in changes):

@@ -87,6 +87,7 @@ class DaemonCollector(Collector):
         yield from self._commits()
         yield from self._receipts()
         yield from self._daemon_itself()
+        yield from self._webhooks()
         if self._daemon.legacy is not None:
             yield from self._legacy(self._daemon.legacy)
         if self._http is not None:
@@ -97,6 +98,25 @@ class DaemonCollector(Collector):
             yield histogram(
                 "receipt", "Receipt read to the customer's acknowledgement.", self._latencies.receipt
             )
+
+    def _webhooks(self) -> Iterator[Metric]:
+        front = self._daemon.front
+        endpoints = list(front.webhooks.endpoints.values()) if front is not None else []
+        states = gauge("webhook_endpoints", "Endpoints, by what holds them.", ("state",))
+        for state in ("active", "slow", "open", "paused", "gone"):
+            states.add_metric((state,), sum(endpoint.condition == state for endpoint in endpoints))
+        yield states
+        requests = counter("webhook_requests", "Requests to receivers.", ("result",))
+        failed = sum(endpoint.counts.failed for endpoint in endpoints)
+        requests.add_metric(("taken",), sum(endpoint.counts.requests for endpoint in endpoints) - failed)
+        requests.add_metric(("failed",), failed)
+        yield requests
+        for name, text, field in (
+            ("events_delivered", "Events that receivers took.", "delivered"),
+            ("dead_letters", "Deliveries that were given up.", "dead"),
+        ):
+            total = sum(getattr(endpoint.counts, field) for endpoint in endpoints)
+            yield single(counter, f"webhook_{name}", text, total)
 
     # -- carriers ---------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def apply(file: str, dry_run: bool, verbose: bool, config: str | None, data: str
     All of FILE or nothing; applying it again changes nothing. What FILE does not name stays as it is:
     write `remove = true` in an entry to remove it. Works while the gateway runs and while it does not.
     """
-    from gateway.control_store import apply_tables, tables_of
+    from gateway.control_store import apply_tables, tables_of, webhook_rules
     from store.apply import Change
     from store.document import DocumentError, load_document
 
@@ -55,6 +55,7 @@ def apply(file: str, dry_run: bool, verbose: bool, config: str | None, data: str
                 source=file,
                 who=f"cli:{getuser()}",
                 home_country=settings.smpp.home_country,
+                rules=webhook_rules(settings.webhooks),
                 in_flight=offline_in_flight(settings, store) if document.of("user") else {},
                 dry_run=dry_run,
             )

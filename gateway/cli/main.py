@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "send": ("gateway.cli.send:send", "Submit one message."),
     "message": ("gateway.cli.message:message", "Print a message's whole life."),
     "receipts": ("gateway.cli.receipts:receipts", "Look at receipts that match no message."),
+    "webhooks": ("gateway.cli.webhooks:webhooks", "Look after webhooks: list, test, dead letters, replay."),
     "sim": ("gateway.cli.sim:sim", "Run a simulated carrier or ESME."),
     "bench": ("gateway.cli.bench:bench", "Measure."),
     "backup": ("gateway.cli.backup:backup", "Copy the store, while the gateway runs or not."),

@@ -147,6 +147,13 @@ class Endpoint:
             return "open"
         return "slow" if any(lane.slow_s for lane in lanes) else "closed"
 
+    @property
+    def condition(self) -> str:
+        """active | slow | open | paused | gone: what holds it, in one word."""
+        if self.webhook.state != "active":
+            return self.webhook.state
+        return "active" if self.circuit == "closed" else self.circuit
+
     # -- running ----------------------------------------------------------------------------------
 
     async def run(self) -> None:

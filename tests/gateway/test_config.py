@@ -97,7 +97,7 @@ def test_the_environment_gives_every_kind_of_value(
         (
             "zzz = 1\n",
             'sluice.toml: unknown key "zzz". Remove it, or use one of: console, http, jasmin, kannel,'
-            " limits, log, receipts, smpp, store.",
+            " limits, log, receipts, smpp, store, webhooks.",
         ),
         (
             '[smpp]\nenquire_link_s = "soon"\n',
