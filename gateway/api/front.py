@@ -28,6 +28,7 @@ from gateway.api.queries import Queries
 from gateway.api.reference import reference
 from gateway.api.streamed import BODY_OCTETS_MAX, Streamed
 from gateway.api.webhooks import WebhookRoutes
+from gateway.events.finished import FinishedBatches
 from gateway.events.pull import EventQueries
 from gateway.events.streams import Streams
 from gateway.http.limits import HttpLimits
@@ -168,6 +169,7 @@ class HttpFront:
                 nursery.start_soon(self.door.run)
                 nursery.start_soon(self.ledger.run)
                 nursery.start_soon(self.webhooks.run)
+                nursery.start_soon(FinishedBatches(self._core, self.ledger).run)
                 nursery.start_soon(self._purge)
         finally:
             self.store.close()
