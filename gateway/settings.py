@@ -315,6 +315,31 @@ class ReceiptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100
 
 
+class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Posting events to customers' URLs. They run while `[http] listen` is set."""
+
+    allow_private: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="CIDR blocks inside your own network that customers' URLs may lead to, on any port. Empty:"
+            " the public internet only."
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65_535)], ...],
+        Meta(description="Ports of public addresses that customers' URLs may name."),
+    ] = (80, 443)
+    timeout_s: Annotated[
+        Seconds, Meta(description="A receiver must have answered by then: look-up, TLS and all.")
+    ] = 15.0
+    tls_ca: Annotated[
+        str,
+        Meta(
+            description="PEM file: authorities of receivers' certificates, beside the system's.", extra=PATH
+        ),
+    ] = ""
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Standard error: one line an event of interest; never a message text, never a secret."""
 
@@ -338,4 +363,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jasmin: JasminSettings = JasminSettings()
     limits: LimitSettings = LimitSettings()
     receipts: ReceiptSettings = ReceiptSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
