@@ -5,6 +5,7 @@ CPU time are limited, so that the worst file costs this process and nothing else
 never enter the daemon. Judged rows go into the task's `rows.db` (`store/task_file.py`).
 """
 
+import os
 import resource
 import sqlite3
 import sys
@@ -26,6 +27,7 @@ from store.tasks import Counted
 
 MEMORY_OCTETS_MAX = 2 << 30
 CPU_S_MAX = 300
+NICENESS = 10
 STEP_ROWS = 10_000  # between two lines of progress, and rows kept before they are written
 ORIGINAL_CHARACTERS_MAX = 64
 
@@ -46,6 +48,7 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_OCTETS_MAX, MEMORY_OCTETS_MAX))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S_MAX, CPU_S_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(NICENESS)  # messages and pages come first
 
 
 def _say(line: Line) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import backlog, http_api, lifecycle, stream, submit_only
+from bench import backlog, console_task, http_api, lifecycle, stream, submit_only, webhooks
 from bench.case import BenchOptions, Case, Outcome
 from bench.machine import machine
 from bench.processes import BenchFailed
@@ -49,6 +49,8 @@ CASES: dict[str, Case] = {
         Case("submit-only", submit_only.__doc__.strip().split("\n")[0], submit_only.run, submit_only.TARGETS),
         Case("http", http_api.__doc__.strip().split("\n")[0], http_api.run, http_api.TARGETS),
         Case("stream", stream.__doc__.strip().split("\n")[0], stream.run, stream.TARGETS),
+        Case("webhooks", webhooks.__doc__.strip().split("\n")[0], webhooks.run, webhooks.TARGETS),
+        Case("task", console_task.__doc__.strip().split("\n")[0], console_task.run, console_task.TARGETS),
         Case("lifecycle", lifecycle.__doc__.strip().split("\n")[0], lifecycle.run, lifecycle.TARGETS),
     )
 }

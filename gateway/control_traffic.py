@@ -18,6 +18,7 @@ from store.config_db import ConfigStore
 from store.directory import Directory, Route
 from store.ids import SECONDS_A_DAY, id_day
 from store.port import MessageLife, TrafficStore
+from store.task_file import copy_task_files
 
 READ_ROWS_MAX = 10_000
 
@@ -124,7 +125,8 @@ def copy_files(data: Path, config: ConfigStore, traffic: TrafficStore, destinati
             kind="usage",
         ) from error
     try:
-        files = [config.backup(partial), *copy_api_db(data, partial), *traffic.backup(partial)]
+        files = [config.backup(partial), *copy_api_db(data, partial), *copy_task_files(data, partial)]
+        files += traffic.backup(partial)
         partial.rename(destination)
     except BaseException:
         shutil.rmtree(partial)

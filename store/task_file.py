@@ -348,3 +348,18 @@ class TaskFile:
         elif wanted == "failed":
             query = "SELECT number FROM recipient WHERE n IN (SELECT n FROM refused) ORDER BY n"
             yield from (row[0] for row in self._connection.execute(query))
+
+
+def copy_task_files(data: Path, target: Path) -> list[Path]:
+    """Consistent copies of all tasks' recipients in another data directory, made while everything goes on."""
+    copies = []
+    for original in sorted((data / FOLDER).glob(f"*/{ROWS}")):
+        copy = make_folder(target, int(original.parent.name)) / ROWS
+        open_private(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL).close()
+        source = sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            source.execute("VACUUM INTO ?", (str(copy),))
+        finally:
+            source.close()
+        copies.append(copy)
+    return copies

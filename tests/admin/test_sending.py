@@ -1,6 +1,8 @@
 """Sending from the console: every row in one class, confirmed once, reviewed by somebody else, stopped by its owner."""
 
+import io
 import re
+import zipfile
 from pathlib import Path
 
 import httpx
@@ -333,6 +335,52 @@ async def test_a_hostile_file_gets_a_sentence_and_harms_nothing(console: World) 
             assert page.status_code in (200, 422)
             if page.status_code == 422:
                 assert "cannot be read so" in page.text
+
+
+def workbook(cell: str) -> bytes:
+    """A workbook with numbers in its first two rows, and one more far away."""
+    sheet = (
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        '<row r="1"><c r="A1" t="inlineStr"><is><t>mobile</t></is></c></row>'
+        '<row r="2"><c r="A2"><v>13800138001</v></c></row>'
+        f'<row r="{"".join(filter(str.isdigit, cell))}"><c r="{cell}"><v>13800138002</v></c></row>'
+        "</sheetData></worksheet>"
+    )
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006/"
+    files = {
+        "[Content_Types].xml": f'<Types xmlns="{package}content-types"><Default Extension="xml" '
+        'ContentType="application/xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}relationships"><Relationship Id="r1" '
+        f'Type="{relations}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+        f'xmlns:r="{relations}"><sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}relationships"><Relationship Id="r1" '
+        f'Type="{relations}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": sheet,
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, text in files.items():
+            packed.writestr(name, text)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("cell", "good"), [("A3", True), ("XFD1000000", False)])
+async def test_a_workbook_is_read_and_one_that_asks_for_all_memory_only_ends_its_own_process(
+    console: World, cell: str, good: bool
+) -> None:
+    async with console.person("usr") as person:
+        answer = await submit(person, file=("numbers.xlsx", workbook(cell)))
+        page = await person.get(answer.headers["location"])
+        assert page.status_code == (200 if good else 422)
+        assert ("13800138001" in page.text) == good
+        task = int(answer.headers["location"].split("/")[2])
+        await person.post(f"/tasks/{task}/file", {"column": "0", "header": "yes"})
+        assert task_of(console, task).stage == ("ready" if good else "preparing")
+        shown = (await person.get(f"/tasks/{task}/preview")).text
+        assert ("could not be read to its end" in shown) == (not good)
+    assert task_of(console, task).valid == (2 if good else 0)
 
 
 # -- reading files ------------------------------------------------------------------------------------

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from store.files import StoreError
-from store.task_file import Figures, Pass, TaskFile, drop_sources, folder_of, make_folder, remove_folder
+from store.task_file import (
+    Figures,
+    Pass,
+    TaskFile,
+    copy_task_files,
+    drop_sources,
+    folder_of,
+    make_folder,
+    remove_folder,
+)
 
 NUMBERS = [8613800000000 + n for n in range(10)]
 
@@ -95,3 +104,13 @@ def test_a_task_s_folder_is_private_and_goes(tmp_path: Path) -> None:
     assert not (folder / "upload").exists()
     remove_folder(tmp_path, 3)
     assert not folder_of(tmp_path, 3).exists()
+
+
+def test_a_backup_holds_every_task_s_recipients(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    target.mkdir()
+    (copy,) = copy_task_files(path.parent.parent.parent, target)
+    assert copy == folder_of(target, 7) / "rows.db"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with TaskFile.open(copy) as file:
+        assert file.numbers(0, 20) == NUMBERS
