@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import backlog, console_task, http_api, lifecycle, stream, submit_only, webhooks, webhooks
+from bench import backlog, console_task, http_api, lifecycle, stream, submit_only, webhooks
 from bench.case import BenchOptions, Case, Outcome
 from bench.machine import machine
 from bench.processes import BenchFailed
@@ -51,7 +51,6 @@ CASES: dict[str, Case] = {
         Case("stream", stream.__doc__.strip().split("\n")[0], stream.run, stream.TARGETS),
         Case("webhooks", webhooks.__doc__.strip().split("\n")[0], webhooks.run, webhooks.TARGETS),
         Case("task", console_task.__doc__.strip().split("\n")[0], console_task.run, console_task.TARGETS),
-        Case("webhooks", webhooks.__doc__.strip().split("\n")[0], webhooks.run, webhooks.TARGETS),
         Case("lifecycle", lifecycle.__doc__.strip().split("\n")[0], lifecycle.run, lifecycle.TARGETS),
     )
 }
