@@ -7,10 +7,11 @@ Synchronous; the order inside a pass is answers first, receipts second.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from filters.verdict import Reason
+from filters.verdict import OURS_FROM, Reason
 from gateway.carriers import CarrierState, Flight
 from gateway.correlation import digits_of, same_subscriber
 from gateway.delivery import RECEIPT, Event
+from gateway.message_states import MESSAGE_STATE_OF_STATE, STATE_OF_MESSAGE_STATE, wants
 from gateway.ports import Clock
 from gateway.quota import QuotaBook, UsageTally
 from gateway.smpp.constants import MessageState, RegisteredDelivery, Status
@@ -35,27 +36,6 @@ from store.model import (
 
 THROTTLING = frozenset({Status.ESME_RTHROTTLED, Status.ESME_RMSGQFUL})
 TEMPORARY = frozenset({Status.ESME_RSYSERR, Status.ESME_RX_T_APPN})
-REASONS_FROM = (
-    0x4000  # below: statuses and errors of carriers; from here: our own reasons (`filters.verdict`)
-)
-
-STATE_OF_MESSAGE_STATE: dict[int, State] = {
-    MessageState.DELIVERED: State.DELIVERED,
-    MessageState.EXPIRED: State.EXPIRED,
-    MessageState.DELETED: State.CANCELLED,
-    MessageState.UNDELIVERABLE: State.FAILED,
-    MessageState.REJECTED: State.REJECTED,
-    MessageState.SKIPPED: State.FAILED,
-}
-MESSAGE_STATE_OF_STATE = {
-    State.DELIVERED: MessageState.DELIVERED,
-    State.EXPIRED: MessageState.EXPIRED,
-    State.CANCELLED: MessageState.DELETED,
-    State.FAILED: MessageState.UNDELIVERABLE,
-    State.REJECTED: MessageState.REJECTED,
-    State.UNKNOWN: MessageState.UNKNOWN,
-}
-
 
 # Parts that receipts may not end on the straight way: of one message, or perhaps with several ids. Of these two
 # objects may be in memory, one for each id, and only the first end counts.
@@ -280,16 +260,14 @@ class Outcomes:
                 message_state = fields.state
                 state = STATE_OF_MESSAGE_STATE[message_state]
                 error = fields.error_code
-                if not 0 <= error < REASONS_FROM:
+                if not 0 <= error < OURS_FROM:
                     error = NO_ERROR
                 habits.same += 1
                 finish(key)
                 part.state = state
                 part_id, account = part.id, part.account
                 wanted = part.registered_delivery
-                event = 0
-                if wanted == 1 or wants(wanted, message_state):
-                    event = readers.get(account, FOR_BINDS)
+                event = readers.get(account, FOR_BINDS) if wanted == 1 or wants(wanted, message_state) else 0
                 add_outcome(Outcome(part_id, account, state, now_ms, error))
                 add_receipt(
                     Receipt(
@@ -349,7 +327,7 @@ class Outcomes:
         """Any receipt of a known part."""
         message_state = fields.state
         state = STATE_OF_MESSAGE_STATE.get(message_state) if fields.final else None
-        error = fields.error_code if 0 <= fields.error_code < REASONS_FROM else NO_ERROR
+        error = fields.error_code if 0 <= fields.error_code < OURS_FROM else NO_ERROR
         told: tuple[int, int] | None
         if state is None:
             asked = part.registered_delivery & RegisteredDelivery.INTERMEDIATE
@@ -400,7 +378,7 @@ class Outcomes:
             fields.message_id,
             dest,
             fields.state,
-            fields.error_code if 0 <= fields.error_code < REASONS_FROM else NO_ERROR,
+            fields.error_code if 0 <= fields.error_code < OURS_FROM else NO_ERROR,
             raw,
             reason if fields.message_id else "unreadable",
         )
@@ -520,15 +498,3 @@ class Outcomes:
             )
         )
         return [Event(receipt_id, RECEIPT, part.account, part, told[0], told[1], now_ms, b"", readers)]
-
-
-def wants(registered_delivery: int, message_state: int) -> bool:
-    """Whether a customer who asked so wants a receipt of this final state (SMPP 3.4 section 5.2.17)."""
-    asked = registered_delivery & 0x03
-    if asked == RegisteredDelivery.ALWAYS:
-        return True
-    if asked == RegisteredDelivery.FAILURE_ONLY:
-        return message_state != MessageState.DELIVERED
-    if asked == RegisteredDelivery.SUCCESS_ONLY:
-        return message_state == MessageState.DELIVERED
-    return False

@@ -12,7 +12,7 @@ from gateway.api.views import FAILURES, detail_of, error_of, status_of
 from gateway.customer_pdus import message_id_of
 from gateway.events.seq import seq_of
 from gateway.events.shapes import INBOUND, STATUS, InboundData, InReplyTo, LoggedEvent, StatusData
-from gateway.outcomes import STATE_OF_MESSAGE_STATE
+from gateway.message_states import STATE_OF_MESSAGE_STATE
 from gateway.smpp.constants import MessageState
 from store.model import Inbound, Part, Receipt, State
 from store.port import Event

@@ -7,7 +7,8 @@ import pytest
 
 from filters.verdict import Reason
 from gateway.carriers import Flight
-from gateway.outcomes import ATTEMPTS_MAX, wants
+from gateway.message_states import wants
+from gateway.outcomes import ATTEMPTS_MAX
 from gateway.smpp.constants import MessageState, Status
 from gateway.smpp.pdu import GenericNack, SubmitSmResp
 from gateway.smpp.receipts import parse_receipt
