@@ -16,6 +16,7 @@ from store.address_book import add_contacts, contact_groups
 from store.phrases import add_phrase
 from store.task_file import ROWS, TYPED, UPLOAD, TaskFile, folder_of
 from store.tasks import TaskRow
+from tests.admin.test_pages import HARM
 from tests.admin.world import USERS, Person, World, clock
 
 CSV = "姓名,手机,金额\n张三,13800138001,1\n李四,13800138002,2\n王五,1380x,3\n,13800138001,4\n黑,13800000000,5\n,,\n"
@@ -335,6 +336,31 @@ async def test_a_hostile_file_gets_a_sentence_and_harms_nothing(console: World) 
             assert page.status_code in (200, 422)
             if page.status_code == 422:
                 assert "cannot be read so" in page.text
+
+
+async def test_no_text_of_a_task_contact_or_phrase_becomes_markup(console: World) -> None:
+    with console.store.writing("test") as write:
+        add_contacts(write, USERS["usr"], HARM[:60], [(HARM, 8613800138002)])
+        add_phrase(write, USERS["usr"], HARM[:60], HARM, shared=True)
+    async with console.person("usr") as person:
+        file = (HARM.replace('"', ""), f"{HARM.replace(',', '')},number\n{HARM},13800138003\n".encode())
+        answer = await submit(person, name=HARM[:60], text=HARM, typed=f"13800138001\n{HARM}", file=file)
+        task = int(answer.headers["location"].split("/")[2])
+        pages = [(await person.get(f"/tasks/{task}/file")).text]
+        await person.post(f"/tasks/{task}/file", {"column": "1", "header": "yes"})
+        await person.post(f"/tasks/{task}/confirm", {"count": "2"})
+        paths = ["/sms/send", "/sms/tasks", "/sms/pending", "/contacts", "/settings/phrases"]
+        paths += [f"/tasks/{task}{rest}" for rest in ("", "/edit", "/preview", "/blocked", "/messages")]
+        pages += [(await person.get(path)).text for path in paths]
+        pages.append((await submit(person, name=HARM, text=HARM, typed=HARM, sender=HARM)).text)
+    async with console.person("sys") as reviewer:
+        pages += [(await reviewer.get(path)).text for path in ("/review/tasks", f"/review/tasks/{task}")]
+        await reviewer.post(f"/review/tasks/{task}", {"decision": "reject", "note": HARM})
+        pages.append((await reviewer.get(f"/tasks/{task}")).text)
+    assert sum("&lt;img src=x" in page for page in pages) >= 9
+    for page in pages:
+        assert "<img src=x" not in page, page[max(0, page.index("<img src=x") - 200) :][:400]
+        assert "<script>alert" not in page
 
 
 def workbook(cell: str) -> bytes:
