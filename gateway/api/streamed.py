@@ -157,6 +157,10 @@ async def _first(lines: "Lines") -> tuple[Content, bytes]:
     return defaults.defaults, line
 
 
+def _too_long() -> BodyBroken:
+    return BodyBroken(413, f"A line has more than {LINE_OCTETS_MAX} octets.")
+
+
 class Lines:
     """A streamed body as lines without their ends; empty lines are left out."""
 
@@ -171,7 +175,10 @@ class Lines:
         """The next line, b"" at the end. Raises BodyBroken, also for a line that is too long."""
         while True:
             while self._lines:
-                line = self._lines.pop().strip()
+                line = self._lines.pop()
+                if len(line) > LINE_OCTETS_MAX:
+                    raise _too_long()
+                line = line.strip()
                 if line:
                     return line
             if self._ended:
@@ -184,7 +191,7 @@ class Lines:
                 self._ended = True
                 lines, self._rest = [self._rest], b""
             if len(self._rest) > LINE_OCTETS_MAX:
-                raise BodyBroken(413, f"A line has more than {LINE_OCTETS_MAX} octets.")
+                raise _too_long()
             self._lines = lines[::-1]
 
     def fingerprint_now(self, request: Request) -> bytes:

@@ -216,7 +216,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("it waited")
 
 
-def _lines(octets: bytes, size: int) -> tuple[list[bytes], bytes, bool]:
+def lines_of(octets: bytes, size: int) -> tuple[list[bytes], bytes, bool]:
     request = Request("POST", b"/", b"/", b"", "1.1", {}, "127.0.0.1", b"id", True)
     request.stream = _Stream(octets, size)
     lines = Lines(request)
@@ -235,8 +235,8 @@ def ndjson(octets: bytes) -> None:
     size = reader.choice((1, 2, 7, 64))
     stretch = reader.choice((0, 0, 0, 4_000, 8_000))
     stream = reader.take(10) * stretch + reader.rest()
-    whole = _lines(stream, 65_536)
-    assert whole == _lines(stream, size * 1_000 if stretch else size)
+    whole = lines_of(stream, 65_536)
+    assert whole == lines_of(stream, size * 1_000 if stretch else size)
     if not whole[2]:
         assert whole[0] == [line.strip() for line in stream.split(b"\n") if line.strip()]
     assert all(len(line) <= LINE_OCTETS_MAX for line in whole[0])

@@ -10,6 +10,7 @@ from gateway.api import ids
 from gateway.api.invalid import Invalid, decode
 from gateway.api.parameters import NEWEST, Parameters
 from gateway.api.shapes import MessageIn
+from gateway.api.streamed import LINE_OCTETS_MAX
 from gateway.http.limits import HttpLimits
 from gateway.http.messages import Request
 from gateway.http.parser import RequestParser
@@ -18,6 +19,8 @@ from gateway.smpp.segments import count_parts, split
 from gateway.smpp.session import Role, Session, SessionLimits
 from gateway.smpp.text import DEFAULT_ALPHABETS, Unencodable, encode_sender
 from tests.smpp.growth import assert_linear
+
+from .http_targets import lines_of
 
 _decoder = msgspec.json.Decoder(MessageIn)
 
@@ -77,6 +80,14 @@ def test_a_field_of_a_field_is_pointed_at() -> None:
     with pytest.raises(Invalid) as refused:
         decode(_decoder, b'{"to":"1","priority":9}')
     assert refused.value.pointer == "/priority"
+
+
+@pytest.mark.parametrize("size", [1_000, 65_536, 200_000])
+def test_a_line_is_too_long_however_the_body_is_cut(size: int) -> None:
+    # One whose end came with the piece that made it too long was taken.
+    fits, too_long = b"a" * LINE_OCTETS_MAX, b"a" * (LINE_OCTETS_MAX + 1)
+    lines, _, broken = lines_of(b"{}\n" + fits + b"\n" + too_long + b"\n{}", size)
+    assert (lines, broken) == ([b"{}", fits], True)
 
 
 def parameters(query: bytes) -> Parameters:

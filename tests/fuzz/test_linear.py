@@ -207,6 +207,10 @@ BODIES: dict[str, Callable[[int], bytes]] = {
     "escapes": lambda n: b'{"to":"' + b"\\u00e9" * n + b'"}',
     "digits": lambda n: b'{"to":' + b"1" * n + b"}",
     "spaces": lambda n: b" " * n + b"{",
+    "twice, behind words": lambda n: b'{"to":"1","text":"' + b"a" * n + b'","to":"2"}',
+    "twice, behind quotes": lambda n: b'{"to":"1","text":"' + b'\\"' * n + b'","to":"2"}',
+    "twice, behind backslashes": lambda n: b'{"to":"1","text":"' + b"\\\\" * n + b'","to":"2"}',
+    "twice, behind names": lambda n: b'{"to":"1","text":"' + b'\\"a\\" ' * n + b'","to":"2"}',
     "recipients": lambda n: msgspec.json.encode({"recipients": ["1"] * n + [1]}),
     "messages": lambda n: b'{"messages":[' + b'{"to":"1"},' * n + b'{"to":1}]}',
 }
@@ -257,8 +261,8 @@ def _all_before_each(octets: bytes) -> list[int]:
 
 QUADRATIC: dict[str, tuple[Work, int]] = {
     "a lazy search from every place": (lambda n: partial(_carelessly.search, " - at `$" * n + "\n"), 200),
-    "a buffer copied for every octet": (lambda n: partial(_joined_again, bytes(n)), 8_000),
-    "all before each": (lambda n: partial(_all_before_each, bytes(n)), 8_000),
+    "a buffer copied for every octet": (lambda n: partial(_joined_again, bytes(n)), 24_000),
+    "all before each": (lambda n: partial(_all_before_each, bytes(n)), 16_000),
 }
 
 
