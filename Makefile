@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint faults fuzz clean
+.PHONY: run test lint faults fuzz mutants clean
 
 run: $(VENV)/.installed
 	$(BIN)/sluice demo
@@ -29,6 +29,9 @@ fuzz: SECONDS ?= 3600
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.mutants
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -84,6 +84,10 @@ class Core:
         self.withdrawn_before: set[int] = set()
         self.replaced: set[int] = set()  # likewise, not as they are now
         self.replaced_before: set[int] = set()
+        self.fired: set[int] = (
+            set()
+        )  # fallen due lately: a reading may still say that they wait for their time
+        self.fired_before: set[int] = set()
         self.withheld = Withheld()  # batches that are paused
         self.generation = 0  # of blacklists: parts judged under an older one are looked at again
 
@@ -265,6 +269,10 @@ class Core:
         if state is not None:
             state.queue.offer(parts)
             state.pump()
+
+    def has_fired(self, part_id: int) -> bool:
+        """Whether a part that was read as SCHEDULED has fallen due since."""
+        return part_id in self.fired or part_id in self.fired_before
 
     def untold_parts(self) -> set[int]:
         """Parts that a reading of queues may bring although they are still to be offered."""

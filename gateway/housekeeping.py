@@ -203,6 +203,7 @@ class Housekeeping:
                     good.append(part)
             if good:
                 moved = [(part.id, int(State.QUEUED), part.carrier) for part in good]
+                core.fired.update(part.id for part in good)
                 await self._offer_moved(Changes(moved=moved), good)
             elif limit < SCHEDULE_LOOK_MAX:
                 limit *= 2  # the first ones wait for a carrier without room: look behind them
@@ -281,6 +282,7 @@ class Housekeeping:
             core.deliver(events)
         # Two generations: a reading that began before the sweep may still bring what was withdrawn then.
         core.withdrawn_before, core.withdrawn = core.withdrawn, set()
+        core.fired_before, core.fired = core.fired, set()
         core.replaced_before, core.replaced = core.replaced, set()
 
     async def _sweep_overdue(self, now_ms: int) -> None:

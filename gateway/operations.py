@@ -141,7 +141,8 @@ class Operations:
         by_carrier: dict[int, list[list[Part]]] = {}
         for some in by_head.values():
             # Asked by addresses, some may lack what is over already, or on its way.
-            if len(some) == some[0].parts and all(part.state in WAITING for part in some):
+            fired = any(p.state == State.SCHEDULED and core.has_fired(p.id) for p in some)
+            if len(some) == some[0].parts and all(part.state in WAITING for part in some) and not fired:
                 by_carrier.setdefault(some[0].carrier, []).append(some)
         taken: list[Part] = []
         for carrier_id, messages in by_carrier.items():

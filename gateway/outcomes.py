@@ -370,18 +370,11 @@ class Outcomes:
     ) -> None:
         """Keep what matches nothing: an early receipt finds its part when the answer comes (P4)."""
         self.unmatched_receipts += 1
+        error = fields.error_code if 0 <= fields.error_code < OURS_FROM else NO_ERROR
         parked = ParkedReceipt(
-            self._ids.mint(),
-            carrier.id,
-            bind,
-            now_ms,
-            fields.message_id,
-            dest,
-            fields.state,
-            fields.error_code if 0 <= fields.error_code < OURS_FROM else NO_ERROR,
-            raw,
+            self._ids.mint(), carrier.id, bind, now_ms, fields.message_id, dest, fields.state, error, raw,
             reason if fields.message_id else "unreadable",
-        )
+        )  # fmt: skip
         changes.parked.append(parked)
         self.hold_parked(carrier, parked, fields)
 
@@ -444,10 +437,9 @@ class Outcomes:
         return part.state >= _FINAL_FROM or part.id in self._ended
 
     def _has_ended(self, part: Part) -> None:
-        ended = self._ended
-        ended[part.id] = None
-        if len(ended) > ENDED_MAX:
-            del ended[next(iter(ended))]
+        self._ended[part.id] = None
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
 
     # -- ends that no carrier reports -------------------------------------------------------------
 

@@ -134,6 +134,19 @@ async def test_what_a_reading_finds_before_it_is_offered_is_queued_once(tmp_path
         assert ids(queue.take(9)) == results
 
 
+async def test_what_falls_due_while_its_cancelling_is_read_is_not_cancelled_and_sent(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        bind, _ = here.watched_bind()
+        soon = submit(schedule_delivery_time=b"000000000010000R")
+        (message_id,) = await here.core.submit_many(here.account, [soon])
+        read_before = here.store.parts([message_id])
+        here.clock.advance(11)
+        await Housekeeping(here.core, cast(Any, None)).fire_schedules()
+        assert bind.sent_ids() == [message_id]
+        assert await here.core.operations.cancel_parts(read_before) == 0
+        here.take(1, b"a")
+
+
 async def test_what_falls_due_while_a_queue_is_read_is_queued_once(tmp_path: Path) -> None:
     async with running(tmp_path) as here:
         housekeeping = Housekeeping(here.core, cast(Any, None))

@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--store", choices=("memory", "sqlite"), default="memory")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--stop", action="store_true", help="end at the first seed that fails")
     parser.add_argument("--stored", action="store_true", help="run the stored plans instead")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed here and print its timeline")
     parser.add_argument("--plan", type=Path, metavar="FILE", help="like --replay, for a stored plan")
@@ -40,6 +41,8 @@ def main() -> int:
         outcomes.append(outcome)
         if outcome.invariant:
             print(many.report(outcome), flush=True)
+            if options.stop:
+                break
     return 1 if many.summary(outcomes, time.perf_counter() - began, options.processes, print) else 0
 
 

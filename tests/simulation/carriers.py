@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Bind = BindReceiver | BindTransmitter | BindTransceiver
 TAG_NUMBER = 0x1501  # a vendor TLV that says which receipt this is
 AGAIN_S = 1.0
+IDS_ALIKE = 0.3  # of worlds: all carriers count their ids from one number
 TRIES_MAX = 40
 DATE = b"2611261000"
 INTERMEDIATE = 1  # ENROUTE
@@ -126,7 +127,9 @@ class SimCarrier:
         self.waiting: list[tuple[CarrierReceipt | Inbound, Pdu]] = []  # deliver_sm without a link
         self.unsettled = 0  # deliver_sm that are not acknowledged yet
         self.refuses_binds = 0
-        self._id = self._first_id = 10_000 + world.stream(f"{spec.name}/ids").randrange(1_000_000)
+        alike = world.stream("ids").random() < IDS_ALIKE
+        counter = world.stream("ids" if alike else f"{spec.name}/ids")
+        self._id = self._first_id = 10_000 + counter.randrange(1_000_000)
         self._ids_given: set[int] = set()
         self.epoch = 0  # a restart that loses the queue begins a new one
         self._links_made = 0

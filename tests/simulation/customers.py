@@ -324,6 +324,7 @@ class Customer:
             n = number_of(request.short_message)
             entry = Heard(now, spec.name, "", 0, n, -1, request.destination_addr)
             name = f"mo {n}/{request.short_message[-1:]!r}"
+        entry.link, entry.sent_at = link.index, link.stream.sent_at
         self.world.truth.heard.append(entry)
         before = sum(1 for h in self.world.truth.heard if (h.message_id, h.n) == (entry.message_id, entry.n))
         self.world.note(spec.name, "heard", name)

@@ -18,6 +18,8 @@ from tests.simulation.plan import Plan, load
 from tests.simulation.runner import run
 
 SEEDS = Path(__file__).parent / "seeds"
+TIMELINE_LINES = 40
+LINE_MAX = 160
 TWICE = 0.01  # share of seeds that run twice (I21)
 REAL_S_MAX = 60  # a run takes half a second; one that takes a minute does not come to an end
 
@@ -53,6 +55,8 @@ class Outcome(msgspec.Struct):
     virtual_s: float
     accepted: int
     starts: int
+    digest: str = ""
+    timeline: list[str] = []  # of a run that failed: how it ended
 
 
 class TookTooLong(BaseException):
@@ -79,14 +83,24 @@ def do(job: Job) -> Outcome:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    return Outcome(job, invariant, text, result.took_s, result.virtual_s, result.accepted, result.starts)
+    return Outcome(
+        job, invariant, text, result.took_s, result.virtual_s, result.accepted, result.starts, result.digest,
+        result.trace.lines()[-TIMELINE_LINES:] if invariant else [],
+    )  # fmt: skip
 
 
 def do_many(jobs: Iterable[Job], processes: int) -> Iterator[Outcome]:
     """Run jobs in fresh processes whose hashes are fixed, in any order."""
+    before = os.environ.get("PYTHONHASHSEED")
     os.environ["PYTHONHASHSEED"] = HASH_SEED
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(do, jobs, chunksize=4)
+    try:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            yield from pool.imap_unordered(do, jobs, chunksize=2)
+    finally:
+        if before is None:
+            del os.environ["PYTHONHASHSEED"]
+        else:
+            os.environ["PYTHONHASHSEED"] = before
 
 
 def seeds(first: int, count: int, store: str) -> list[Job]:
@@ -110,9 +124,14 @@ def commit() -> str:
 
 def report(outcome: Outcome) -> str:
     job = outcome.job
-    return (
-        f"SEED={job.name} STORE={job.store} COMMIT={commit()} INVARIANT={outcome.invariant}\n"
-        f"  {outcome.text}\n  replay: {job.replay}"
+    return "\n".join(
+        (
+            *(line[:LINE_MAX] for line in outcome.timeline),
+            f"SEED={job.name} STORE={job.store} COMMIT={commit()} INVARIANT={outcome.invariant}",
+            f"  {outcome.text}",
+            f"  the whole timeline: {job.replay}",
+            f"  reduced and kept:   {job.replay} --shrink",
+        )
     )
 
 

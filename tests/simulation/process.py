@@ -135,6 +135,7 @@ class GatewayProcess:
         streams = world.streams(f"gateway {self.starts}")
         ports = Ports(world.clock, network, streams, port, inline)
         world.note("gateway", "starts", self.starts)
+        world.truth.starts.append(trio.current_time())
         try:
             if self.crash_in_recovery:
                 kind, self.crash_in_recovery = self.crash_in_recovery, ""

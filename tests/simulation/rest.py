@@ -8,7 +8,7 @@ from gateway.customer_pdus import shown_id
 from gateway.smpp.text import decode_text
 from store.model import PartFlag, State
 from tests.simulation.messages import expected
-from tests.simulation.truth import Copy, Heard, PartTruth
+from tests.simulation.truth import CarrierReceipt, Copy, Heard, PartTruth
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -21,6 +21,8 @@ MESSAGE_STATE_OF = {
 FINAL_MESSAGE_STATES = frozenset(MESSAGE_STATE_OF.values())
 JUMP_S = 300.0  # a step of the wall clock that must not be believed at once (P11)
 DOUBT_S = 60.0
+EARLY_S = 0.5  # a copy may be under way for so long before its timeout begins
+PATIENCE_S = 120.0  # a receipt that was parked is tried again within this
 
 
 class Rest:
@@ -57,7 +59,7 @@ class Rest:
             return
         first = copies[0].sent_at
         crashes = sum(1 for at, _ in self.truth.crashes if at >= first)
-        doubts = len(truth.unknown_at) + crashes
+        doubts = len(truth.unknown_at) + crashes + self._forgotten_doubts(truth, copies)
         name = f"part {truth.id} {truth.key}"
         if len(copies) > 1 + doubts:
             self.world.fail("I4", f"{name} was taken {len(copies)} times, in doubt {doubts} times")
@@ -68,6 +70,16 @@ class Rest:
             )
         elif not part.flags & PartFlag.MAYBE_DUPLICATE:
             self.world.fail("I4", f"{name} was taken {len(copies)} times and is not marked (P3)")
+
+    def _forgotten_doubts(self, truth: PartTruth, copies: list[Copy]) -> int:
+        """Answers that did not come in time, of which a crash came before the disk knew."""
+        count = 0
+        for copy, following in pairwise(copies):
+            timeout_s = self._carrier(copy.carrier).response_timeout_s
+            crash = next((at for at, _ in self.truth.crashes if at >= following.sent_at), None)
+            if crash is not None and following.sent_at - copy.sent_at >= timeout_s - EARLY_S:
+                count += not any(copy.sent_at <= at <= crash for at in truth.unknown_at)
+        return count
 
     def _carrier(self, name: str) -> Any:
         return next(spec for spec in self.world.plan.carriers if spec.name == name)
@@ -114,6 +126,23 @@ class Rest:
                     "I10", f"receipt {number} of {receipt.carrier} for {receipt.key} was given to part"
                     f" {part_id} {got.key} at {at:.3f}",
                 )  # fmt: skip
+
+        for receipt in self.truth.receipts.values():
+            self._found_its_part(receipt)
+
+    def _found_its_part(self, receipt: CarrierReceipt) -> None:
+        """What was acknowledged and names an id that is on record ends its part, however early it came."""
+        carrier = self.world.organisation.carrier_ids[receipt.carrier]
+        part_id = self.truth.accepted_ids.get((carrier, receipt.smsc_id))
+        part = self.truth.parts.get(part_id or 0)
+        if part is None or part_id != self.truth.part_of.get(receipt.key) or self._reused(receipt.carrier):
+            return
+        early = receipt.state in FINAL_MESSAGE_STATES and 0 <= receipt.acked_at < part.final_at - PATIENCE_S
+        if early and part.final == State.UNKNOWN:
+            self.world.fail(
+                "I10", f"part {part.id} {part.key} ended as UNKNOWN; receipt {receipt.number} of"
+                f" {receipt.carrier} for {receipt.smsc_id} was acknowledged at {receipt.acked_at:.3f}",
+            )  # fmt: skip
 
     def _reused(self, carrier: str) -> bool:
         return bool(self._carrier(carrier).reuses_ids)
@@ -260,6 +289,8 @@ class Rest:
         for (at, seconds), (back_at, back) in pairwise(steps):
             if seconds <= JUMP_S or back != -seconds or back_at - at >= DOUBT_S:
                 continue
+            if any(at <= started <= back_at for started in self.truth.starts):
+                continue  # who starts under a wrong clock has no other to compare it with
             for truth in self.truth.parts.values():
                 if not at <= truth.final_at <= back_at + 1.0 or truth.final not in (
                     State.EXPIRED,

@@ -1,11 +1,15 @@
 """One run: a plan in, what was broken and a trace out."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
+import structlog
 import trio
 import trio.testing
 
+from gateway import housekeeping
 from tests.simulation.determinism import seeded_scheduler
 from tests.simulation.plan import Plan
 from tests.simulation.trace import Trace
@@ -31,9 +35,20 @@ class Result(msgspec.Struct):
         return self.violations[0][0] if self.violations else ""
 
 
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    """What a world sets for the whole process is put back."""
+    period_s, logging = housekeeping.REFILL_PERIOD_S, structlog.get_config()
+    try:
+        yield
+    finally:
+        housekeeping.REFILL_PERIOD_S = period_s
+        structlog.configure(**logging)
+
+
 def run(plan: Plan) -> Result:
     began = time.perf_counter()
-    with seeded_scheduler(plan.seed * 1000 + plan.scheduler):
+    with left_as_found(), seeded_scheduler(plan.seed * 1000 + plan.scheduler):
         clock = trio.testing.MockClock(autojump_threshold=0)
         world = World(plan)
         try:

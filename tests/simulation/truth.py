@@ -113,6 +113,8 @@ class Heard(msgspec.Struct):
     n: int  # of an inbound message
     answered: int  # the status it was answered with, -1 for none
     dest: bytes = b""
+    link: int = 0
+    sent_at: float = 0.0
 
 
 class Inbound(msgspec.Struct):
@@ -138,11 +140,13 @@ class Truth:
         self.receipts: dict[int, CarrierReceipt] = {}
         self.inbound: dict[tuple[int, int], Inbound] = {}
         self.heard: list[Heard] = []
+        self.accepted_ids: dict[tuple[int, str], int] = {}  # (carrier, its id) -> part, as recorded
         self.stored_receipts: dict[int, list[tuple[float, int]]] = {}  # carrier receipt -> (when, part id)
         self.parked_receipts: dict[int, float] = {}  # carrier receipt -> when parked
         self.stored_inbound: dict[tuple[int, int], float] = {}
         self.listed: dict[int, list[list[float]]] = {}  # number -> [acknowledged, removed] of the blacklist
         self.crashes: list[tuple[float, str]] = []
+        self.starts: list[float] = []
         self.highest_id = 0
         self.problems: list[tuple[str, str]] = []
 
@@ -161,6 +165,7 @@ class Truth:
                 continue
             if attempt.status == 0:
                 part.accepted_at.append(now)
+                self.accepted_ids[attempt.carrier, attempt.smsc_message_id] = part.id
             elif attempt.status in (LINK_LOST, NO_ANSWER):
                 part.unknown_at.append(now)
             else:
