@@ -12,6 +12,9 @@ from admin.permissions import Role, allow
 from admin.rendering import Page
 from admin.view import FromView, View
 from store.people_list import accounts_within, limited_users, list_groups
+from store.scope import Within
+from store.task_states import PENDING
+from store.tasks import TaskFilter, count_tasks
 
 LOW_SHARE = 0.1  # of a limit that is left when it counts as low
 LOW_SHOWN_MAX = 6
@@ -52,6 +55,9 @@ class DashboardPage(LivePage, kw_only=True):
     low: list[LowQuota]
     users: int
     groups: int
+    pending: int  # tasks of the viewer's own that were not sent yet
+    executing: int
+    reviews: int  # that wait for the viewer
 
 
 def _live(view: View, live: Live, connection: sqlite3.Connection) -> dict[str, object]:
@@ -99,6 +105,15 @@ def _dashboard(
         low=low[:LOW_SHOWN_MAX],
         users=users,
         groups=groups,
+        pending=count_tasks(connection, Within(), TaskFilter(owner=view.me.id, states=PENDING)),
+        executing=count_tasks(
+            connection, Within(), TaskFilter(owner=view.me.id, states=("executing", "paused"))
+        ),
+        reviews=(
+            count_tasks(connection, view.within("review"), TaskFilter(states=("review",)))
+            if view.may("review")
+            else 0
+        ),
         **_live(view, live, connection),  # type: ignore[arg-type]
     )
 
