@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("stream")
 
-# What needs something of the store before it can be judged.
-_ODD_FIELDS = tuple(name for name in ("template", "vars", "dedupe") if name in SubmitOp.__struct_fields__)
+# What the way of POST /v1/messages judges: it needs the store, or what the account has declared.
+_ODD_FIELDS = ("template", "vars", "dedupe", "callback_url")
 _encode = msgspec.json.Encoder().encode
 _read_accepted = msgspec.json.Decoder(MessageAccepted).decode
 

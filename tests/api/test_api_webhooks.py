@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from gateway.webhooks.attempts import SCHEDULE_S
 from store.webhook_secrets import new_secret
 from tests.api.world import DOCUMENT, KEY, OTHER_KEY, TO, Api, apply, bound, delivering, running
+from tests.stream.client import Stream
 from tests.webhooks.world import Receiver, status_line
 
 MANAGER = "gw_live_0123456789ABCDEFGHJKMNPQRS_manager-of-acme"
@@ -312,3 +313,17 @@ async def test_a_restart_loses_no_event(tmp_path: Path) -> None:
                     sent.add((await api.send())["id"])
         async with delivering(tmp_path, document=WITH_KEYS, webhooks=ALLOWED):
             await until(lambda: set(statuses(receiver)) == sent)
+
+
+async def test_a_submit_of_the_stream_may_name_a_callback_url_as_well(tmp_path: Path) -> None:
+    async with (
+        receiving() as (receiver, url),
+        delivering(tmp_path, document=WITH_KEYS, webhooks=ALLOWED) as (world, _),
+    ):
+        await bound(world)
+        async with await Stream.connect(world) as stream:
+            refused = await stream.submit("a", callback_url=url)
+            assert refused["problem"]["errors"][0]["code"] == "callback-not-allowed"
+            await added(await world.connect(MANAGER), hosts=["127.0.0.1"])
+            ack = await stream.submit("b", callback_url=url)
+            await until(lambda: statuses(receiver) == {ack["id"]: "delivered"})
