@@ -278,8 +278,7 @@ class Housekeeping:
         changes = Changes()
         events = core.inbound.give_up(now, changes)
         if changes.inbound:
-            await core.committer.commit(changes)
-            core.deliver(events)
+            await core.committer.submit(changes, lambda applied: core.deliver(events)).settled.wait()
         # Two generations: a reading that began before the sweep may still bring what was withdrawn then.
         core.withdrawn_before, core.withdrawn = core.withdrawn, set()
         core.fired_before, core.fired = core.fired, set()

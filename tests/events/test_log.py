@@ -8,7 +8,8 @@ import trio
 from gateway.events.seq import SEQ_MAX, id_of_seq, seq_of
 from gateway.events.shapes import InboundData, LoggedEvent, StatusData
 from gateway.sim.behaviour import Behaviour
-from store.model import EventFor
+from gateway.sim.message import address, sm_body
+from store.model import Changes, EventFor, Notice
 from tests.api.world import DOCUMENT, TO, World, apply, bound, delivering, running
 
 WITH_PASSWORD = {
@@ -194,3 +195,39 @@ def test_seq_keeps_the_order_and_fits_what_javascript_can_hold() -> None:
     seqs = [seq_of(event) for event in ids]
     assert seqs == sorted(set(seqs)) and seqs[-1] == SEQ_MAX
     assert [id_of_seq(seq, 5) for seq in seqs] == ids
+
+
+async def test_what_is_visible_but_not_settled_is_not_read_yet(tmp_path: Path) -> None:
+    """A round of two days is visible day by day: the later day first, whose events are the higher ones."""
+    async with running(tmp_path) as world:
+        core, log, account = world.core, world.core.event_log, account_of(world)
+        log.append(account, "other", b"1")
+        [first] = await events_of(world, 1)
+        low, high = core.ids.mint(), core.ids.mint()
+        store = core.ports.store.store  # type: ignore[attr-defined]
+        for event_id in (high, low):
+            store.apply(Changes(notices=[Notice(event_id, account, 0, "other", b"2")]))
+            assert await log.read(account, 0, 10) == [first]
+            page = await log.page(account, first.seq, 10)
+            assert (page.events, page.through) == ([], log.head)
+        log.advance({account: high})
+        assert [event.seq for event in await log.read(account, first.seq, 10)] == [seq_of(low), seq_of(high)]
+
+
+async def test_an_inbound_message_that_stays_incomplete_is_told_of_with_a_mark(tmp_path: Path) -> None:
+    async with delivering(tmp_path) as (world, carrier):
+        await bound(world)
+        udh = bytes((5, 0, 3, 9, 2, 1))
+        carrier.send_deliver(
+            sm_body(address("8613900000001"), address("10690000"), udh + b"Hello", esm_class=0x40)
+        )
+        with trio.fail_after(5):
+            while not world.core.inbound.received:
+                await trio.sleep(0.01)
+        world.core.wall.believable = lambda: True  # type: ignore[method-assign]
+        now = world.core.clock.now()
+        world.core.clock.now = lambda: now + 2000  # type: ignore[method-assign]
+        await world.daemon.housekeeping.sweep()
+        [event] = await events_of(world, 1)
+        assert isinstance(event.data, InboundData)
+        assert (event.data.text, event.data.parts) == ("Hello[…]", 2)
