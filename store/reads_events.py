@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import islice
 
+from store.day_schema import first_id_of
 from store.model import Inbound, Notice, ParkedReceipt, Receipt
 from store.port import Event
 from store.reads import DayReads, chunks, holes, ids_of
@@ -44,6 +45,8 @@ class EventReads(DayReads):
         """
         days: dict[int, int] = {}
         for day in self._files.days_logged_after(after_event):
+            if len(days) >= limit and sorted(days)[limit - 1] < first_id_of(day):
+                break  # no event is older than its message
             with self._reader(day) as connection:
                 found: list[int] = []
                 for (packed,) in connection.execute(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from store.ids import SECOND_BITS
 from store.model import Changes, Delivered, EventFor, Notice
 from store.traffic import MS_A_DAY, SqliteStore
@@ -123,6 +125,27 @@ def test_days_without_news_are_not_opened(tmp_path: Path) -> None:
     assert store._files.days_logged_after(0) == [today, today + 1]
     assert store._files.days_logged_after(id_at(500)) == [today + 1]
     assert store._files.days_logged_after(tomorrow.id) == []
+    store.close()
+
+
+def test_a_page_looks_at_no_day_behind_its_last_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path)
+    ids = []
+    for day in range(5):
+        now = NOON_S + day * 86_400
+        store.maintain(now * 1000)
+        row = inbound(0, event=FOR_CURSORS)
+        row.id = now << SECOND_BITS
+        store.apply(Changes(inbound=[row]))
+        ids.append(row.id)
+    read: list[int] = []
+    lend = store._reader
+    monkeypatch.setattr(store, "_reader", lambda day: (read.append(day), lend(day))[1])
+    assert seen(store, limit=2) == ids[:2]
+    assert set(read) == {NOON_S // 86_400, NOON_S // 86_400 + 1}
+    assert seen(store) == ids
     store.close()
 
 
