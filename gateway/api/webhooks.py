@@ -249,7 +249,7 @@ class WebhookRoutes:
         if not is_json(request):
             return not_json(request)
         try:
-            return decode(decoder, request.body or b"{}")
+            return decode(decoder, request.body)
         except (Invalid, Malformed) as error:
             return refuse(error, request)
 

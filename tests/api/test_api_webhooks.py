@@ -1,5 +1,7 @@
 """/v1/webhooks and callback_url on a real daemon, with a receiver on loopback."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from gateway.webhooks.attempts import SCHEDULE_S
 from store.webhook_secrets import new_secret
+from tests.api.test_api_openapi import CHECKS
 from tests.api.world import DOCUMENT, KEY, OTHER_KEY, TO, Api, apply, bound, delivering, running
 from tests.stream.client import Stream
 from tests.webhooks.world import Receiver, status_line
@@ -327,3 +330,22 @@ async def test_a_submit_of_the_stream_may_name_a_callback_url_as_well(tmp_path: 
             await added(await world.connect(MANAGER), hosts=["127.0.0.1"])
             ack = await stream.submit("b", callback_url=url)
             await until(lambda: statuses(receiver) == {ack["id"]: "delivered"})
+
+
+async def test_a_tester_that_knows_only_the_document_finds_nothing_wrong_with_webhooks(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, document=WITH_KEYS, webhooks={"timeout_s": 0.05}) as world:
+        command = [
+            sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{world.port}/v1/openapi.json",
+            "-H", f"Authorization: Bearer {MANAGER}", "--checks", CHECKS, "--max-examples", "10", "--seed", "7",
+            "--phases", "examples,coverage,fuzzing", "--generation-database", "none", "--no-color",
+            "--include-path-regex", "^/v1/webhooks",
+        ]  # fmt: skip
+        done = await trio.run_process(
+            command, capture_stdout=True, stderr=subprocess.STDOUT, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stdout.decode()[-6000:]
+        statuses = {status for (_, status) in world.front.server.answers}
+        assert {200, 201, 404, 422} <= statuses
+        assert not statuses & {500, 501}
