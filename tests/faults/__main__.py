@@ -1,6 +1,6 @@
 """The long suite: `python -m tests.faults` tries everything and prints the README's table.
 
-python -m tests.faults                     all of it, some 25 minutes
+python -m tests.faults                     all of it, some 20 minutes
 python -m tests.faults kill-random cut     these only
 python -m tests.faults --small             each fault once
 python -m tests.faults --keep DIRECTORY    keep files, logs and journals
@@ -10,12 +10,12 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-import trio
-
 from bench.machine import scratch_root
-from tests.faults.scenario import Result, run_scenario
+from tests.faults.lanes import run_all
+from tests.faults.scenario import Result
 from tests.faults.suite import SCENARIOS
 from tests.faults.table import complaints, table
 
@@ -27,26 +27,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--small", action="store_true", help="each fault as often as in CI")
     parser.add_argument("--times", type=int, help="each fault so often")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lanes", type=int, default=4, help="scenarios side by side, each in a process")
     parser.add_argument("--keep", type=Path, help="keep files, logs and journals there")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in SCENARIOS]
     if unknown:
         parser.error(f"no scenario is called {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     directory = options.keep or Path(tempfile.mkdtemp(prefix="sluice-faults-", dir=scratch_root()))
-    results: list[Result] = []
-    for name in options.names or SCENARIOS:
-        scenario = SCENARIOS[name]
-        times = options.times or (scenario.small if options.small else scenario.times)
-        result = trio.run(
-            lambda s=scenario, t=times: run_scenario(s, directory / s.name, times=t, seed=options.seed)
+    names = options.names or list(SCENARIOS)
+    times = {
+        name: options.times or (SCENARIOS[name].small if options.small else SCENARIOS[name].times)
+        for name in names
+    }
+    found: dict[str, Result] = {}
+    started = time.monotonic()
+    for result in run_all(times, directory, options.seed, options.lanes):
+        name = result.scenario.name
+        found[name] = result
+        verdict = result.verdict
+        said = result.not_tried or ("good" if verdict is None or result.good else "\n" + verdict.words())
+        notes = "; ".join(verdict.notes) if verdict else ""
+        print(
+            f"{name} x {result.times}: {said} ({result.seconds:.0f} s) {notes}", file=sys.stderr, flush=True
         )
-        results.append(result)
-        said = result.not_tried or ("good" if result.good else "\n" + result.verdict.words())
-        notes = "; ".join(result.verdict.notes) if result.verdict else ""
-        print(f"{name} x {times}: {said} ({result.seconds:.0f} s) {notes}", file=sys.stderr, flush=True)
         if result.good and not options.keep:
             shutil.rmtree(directory / name, ignore_errors=True)
-    print(table(results))
+    results = [found[name] for name in names]
+    print(table(results, (time.monotonic() - started) / 60))
     broken = complaints(results)
     if broken:
         print(f"\n{broken}\n\nFiles and logs are in {directory}.", file=sys.stderr)

@@ -23,6 +23,7 @@ class Sent(msgspec.Struct):
     status: int = -1  # of the answer; -1: none came, and the message may be stored or not
     message_id: str = ""
     states: list[str] = []  # of its receipts, in the order they came
+    binds: list[int] = []  # over which of its customer's binds each came
 
     @property
     def accepted(self) -> bool:
@@ -31,6 +32,13 @@ class Sent(msgspec.Struct):
     @property
     def finals(self) -> list[str]:
         return [state for state in self.states if state not in INTERMEDIATE]
+
+    @property
+    def told_again(self) -> bool:
+        """Whether one bind brought two final receipts."""
+        pairs = zip(self.binds, self.states, strict=True)
+        over = [bind for bind, state in pairs if state not in INTERMEDIATE]
+        return len(over) > len(set(over))
 
 
 class Books:
@@ -74,8 +82,10 @@ class Books:
                     f"{sent.destination}: a receipt said {told}, the answer {message_id} (I10)"
                 )
 
-    def receipt(self, account: str, now: float, message_id: str, destination: str, state: str) -> None:
-        """A receipt that reached a customer."""
+    def receipt(
+        self, account: str, now: float, message_id: str, destination: str, state: str, bind: int = 0
+    ) -> None:
+        """A receipt that reached a customer, over its nth bind."""
         self._journal.write(f"{now:.4f} receipt {account} {destination} {message_id} {state}\n")
         self.receipts += 1
         sent = self.by_destination.get(destination)
@@ -93,6 +103,7 @@ class Books:
         if sent.finals and state != sent.finals[-1]:
             self.problems.append(f"{destination}: {state} after {sent.finals[-1]} (P4)")
         sent.states.append(state)
+        sent.binds.append(bind)
 
     @property
     def accepted(self) -> list[Sent]:

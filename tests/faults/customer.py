@@ -117,10 +117,14 @@ class Customer:
             now = trio.current_time()
             if self.paused:
                 self._due = now
-            while not self.paused and self._due <= now and len(link.pending) < self.window:
+            # Once it is to end, nothing follows what is in the outbox.
+            while self._may_submit(link) and self._due <= now:
                 link.submit(next(sequence), self.make(now))
                 self._due = max(self._due + 1 / self.rate, now - 0.1)
             await trio.sleep(PACE_S)
+
+    def _may_submit(self, link: "_Link") -> bool:
+        return not self.paused and not link.outbox.closing and len(link.pending) < self.window
 
     def make(self, now: float) -> tuple[Sent, bytes]:
         """The next message: mostly short and in GSM 7-bit; every kind of the others now and then."""
@@ -228,4 +232,4 @@ class _Link:
         if told is None:
             customer.books.problems.append(f"{customer.system_id}: a deliver_sm that is no receipt")
             return
-        customer.books.receipt(customer.system_id, now, told[0], message.source_addr, told[1])
+        customer.books.receipt(customer.system_id, now, told[0], message.source_addr, told[1], customer.binds)

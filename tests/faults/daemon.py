@@ -16,8 +16,8 @@ from gateway.control import ControlClient, ControlError, ControlUnavailable
 from tests.faults.strace import Inject, wait_attached
 
 ROOT = Path(__file__).parents[2]
-LISTEN_S = 30.0
-STOP_S = 40.0
+LISTEN_S = 90.0
+STOP_S = 90.0
 POLL_S = 0.01
 PAGE_OCTETS = os.sysconf("SC_PAGE_SIZE")
 
@@ -176,7 +176,7 @@ class Daemon:
         """What the control socket's `status` answers; None while nobody answers."""
 
         def ask() -> Any:
-            return ControlClient(self.data, timeout_s=5.0).call("status")
+            return ControlClient(self.data, timeout_s=20.0).call("status")
 
         try:
             return await trio.to_thread.run_sync(ask)

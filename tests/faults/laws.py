@@ -101,6 +101,16 @@ def customers_are_told(e: Evidence) -> list[str]:
     return found
 
 
+def customers_are_told_once(e: Evidence) -> list[str]:
+    """P4: a second final receipt comes only where the bind that had the first was lost, the process died, or the
+    files say that the first was not answered in time."""
+    return [
+        f"{sent.destination} was told {sent.states} over binds {sent.binds}"
+        for sent in e.books.sent
+        if sent.told_again and int(sent.destination) not in e.stored.tried_again
+    ]
+
+
 def nothing_unstored_is_sent(e: Evidence) -> list[str]:
     """I3: what a carrier saw is in the files."""
     return [
@@ -186,6 +196,7 @@ LAWS: tuple[Callable[[Evidence], list[str]], ...] = (
     refused_is_not_stored,
     everything_is_final,
     customers_are_told,
+    customers_are_told_once,
     nothing_unstored_is_sent,
     everything_delivered_was_sent,
     copies_are_explained,

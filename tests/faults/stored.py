@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from array import array
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,9 @@ class Stored(msgspec.Struct):
     parts: dict[int, list[Part]] = {}  # by destination, in order of id
     attempts: Counter[int] = msgspec.field(default_factory=Counter)  # part id -> submit_sm that are recorded
     accepted_attempts: Counter[int] = msgspec.field(default_factory=Counter)  # part id -> answered with ROK
+    tried_again: set[int] = (
+        set()
+    )  # destinations of which a receipt was refused for now, or not answered in time
     parked: list[int] = []  # destinations of receipts that match nothing
     problems: list[str] = []
 
@@ -91,6 +95,11 @@ def _read_day(stored: Stored, day: int, path: Path) -> None:
             stored.attempts[part_id] += 1
             if status == 0:
                 stored.accepted_attempts[part_id] += 1
+        tries: set[int] = set()
+        for (event_ids,) in connection.execute("SELECT event_ids FROM delivered WHERE done = 0"):
+            tries.update(array("q", event_ids))
+        told = connection.execute("SELECT r.id, p.dest FROM receipt r JOIN part p ON p.id = r.part_id")
+        stored.tried_again |= {dest for receipt_id, dest in told if receipt_id in tries}
         sql = "SELECT dest FROM parked WHERE smsc_message_id != ?"
         stored.parked += [row[0] for row in connection.execute(sql, (NEVER_GIVEN,))]
     finally:

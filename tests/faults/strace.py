@@ -4,9 +4,11 @@ strace counts the calls of each thread by itself, and the daemon's writes wander
 Nth" means: the first thread to reach its Nth call. Every N still names one exact place between two system calls.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import msgspec
 import trio
 
 STRACE = "strace"
-ATTACH_S = 10.0
+ATTACH_S = 60.0
 
 
 class ToolMissing(Exception):
@@ -44,10 +46,22 @@ class Inject(msgspec.Struct, frozen=True):
 
 def install(packages: Sequence[str], proof: str | Path) -> None:
     """Debian packages, unless `proof` (a program, or a file) is there. Raises ToolMissing."""
-    if proof.exists() if isinstance(proof, Path) else shutil.which(proof):
+
+    def is_there() -> bool:
+        return proof.exists() if isinstance(proof, Path) else shutil.which(proof) is not None
+
+    if is_there():
         return
     if os.geteuid():
         raise ToolMissing(f"{proof} is not installed, and only root may install {' '.join(packages)}")
+    lock = Path(tempfile.gettempdir()) / "sluice-faults-apt.lock"  # scenarios run side by side
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not is_there():
+            _apt_install(packages)
+
+
+def _apt_install(packages: Sequence[str]) -> None:
     for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-qy", *packages]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode and command[1] == "install":

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from tests.faults.scenario import Result
 
 HEAD = (
-    "| fault | times | accepted | lost | not final, or not told | sent twice (promised at most) | memory |",
-    "|---|---|---|---|---|---|---|",
+    "| scenario | fault | times | accepted | lost | not final, or not told | sent twice (promised at most)"
+    " | memory |",
+    "|---|---|---|---|---|---|---|---|",
 )
 INTRODUCTION = (
     "<!-- faults -->",
@@ -18,7 +19,7 @@ INTRODUCTION = (
 GOOD = (
     "Also held after each: every part that a carrier took twice is marked as a possible duplicate, quota and roll-ups"
     " equal a recount of the files, no receipt went to another account or said another state, no bind had more than its"
-    " window.",
+    " window, no bind was told of a final state twice.",
 )
 LOST = frozenset({"accepted_is_stored"})
 NOT_TOLD = frozenset({"everything_is_final", "customers_are_told", "it_comes_to_rest"})
@@ -29,21 +30,24 @@ def row(result: Result) -> str:
     fault = result.scenario.fault
     verdict = result.verdict
     if verdict is None:
-        return f"| {fault} | not tried: {result.not_tried} | | | | | |"
+        return f"| `{result.scenario.name}` | {fault} | not tried: {result.not_tried} | | | | | |"
     lost, untold = (sum(len(verdict.broken.get(law, ())) for law in laws) for laws in (LOST, NOT_TOLD))
     others = sorted(set(verdict.broken) - LOST - NOT_TOLD)
     marks = f" **{', '.join(others)}**" if others else ""
     twice = f"{verdict.duplicates:,}" + (f" ({verdict.duplicates_max:,})" if verdict.duplicates_max else "")
     growth = verdict.rss_growth_octets
     memory = "" if growth is None else f"{growth / 2**20:+.0f} MiB"
-    return f"| {fault}{marks} | {result.times:,} | {verdict.accepted:,} | {lost} | {untold} | {twice} | {memory} |"
+    return (
+        f"| `{result.scenario.name}` | {fault}{marks} | {result.times:,} | {verdict.accepted:,} | {lost} | {untold}"
+        f" | {twice} | {memory} |"
+    )
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[Result], minutes: float) -> str:
     """All of it, with its date and what it means, between the README's markers."""
     said = {
         "date": time.strftime("%Y-%m-%d"),
-        "minutes": sum(result.seconds for result in results) / 60,
+        "minutes": minutes,
         "accepted": sum(result.verdict.accepted for result in results if result.verdict),
     }
     lines = [line.format(**said) for line in INTRODUCTION]
@@ -51,6 +55,12 @@ def table(results: Sequence[Result]) -> str:
     if all(result.good for result in results):
         lines += ["", *GOOD]
     return "\n".join([*lines, "<!-- end -->"])
+
+
+def scenarios_of(text: str) -> list[str]:
+    """The names in the first column of the table between the markers."""
+    between = text.partition("<!-- faults -->")[2].partition("<!-- end -->")[0]
+    return [line.split("`")[1] for line in between.splitlines() if line.startswith("| `")]
 
 
 def complaints(results: Sequence[Result]) -> str:

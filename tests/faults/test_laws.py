@@ -70,6 +70,11 @@ def leave_open(e: Evidence) -> None:
 
 def withhold_the_receipt(e: Evidence) -> None:
     e.books.sent[0].states.clear()
+    e.books.sent[0].binds.clear()
+
+
+def tell_twice(e: Evidence) -> None:
+    e.books.receipt("acme", 0.3, str(ID), str(FIRST), "DELIVRD")
 
 
 def tell_the_wrong_state(e: Evidence) -> None:
@@ -142,6 +147,7 @@ LIES: tuple[tuple[Callable[[Evidence], None], set[str]], ...] = (
     (store_what_was_refused, {"refused_is_not_stored"}),
     (leave_open, {"everything_is_final", "customers_are_told"}),
     (withhold_the_receipt, {"customers_are_told"}),
+    (tell_twice, {"customers_are_told_once"}),
     (tell_the_wrong_state, {"customers_are_told"}),
     (send_what_is_not_stored, {"nothing_unstored_is_sent"}),
     (claim_delivery, {"everything_delivered_was_sent"}),
@@ -160,6 +166,17 @@ LIES: tuple[tuple[Callable[[Evidence], None], set[str]], ...] = (
 
 
 def test_sound_evidence_breaks_no_law(sound: Evidence) -> None:
+    assert laws.broken(sound) == {}
+
+
+def test_a_receipt_may_come_again_over_another_bind(sound: Evidence) -> None:
+    sound.books.receipt("acme", 0.3, str(ID), str(FIRST), "DELIVRD", 2)
+    assert laws.broken(sound) == {}
+
+
+def test_a_receipt_may_come_again_that_was_not_answered_in_time(sound: Evidence) -> None:
+    tell_twice(sound)
+    sound.stored.tried_again.add(FIRST)
     assert laws.broken(sound) == {}
 
 

@@ -8,7 +8,7 @@ import trio
 
 from gateway.sim.behaviour import Behaviour
 from tests.faults.scenario import Scenario
-from tests.faults.world import GOOD, RESPONSE_TIMEOUT_S, World, WorldOptions
+from tests.faults.world import GOOD, HEAL_S, RESPONSE_TIMEOUT_S, World, WorldOptions
 
 CALM_S = 1.0
 
@@ -80,8 +80,10 @@ async def cut_and_crash(world: World, times: int, dice: Random) -> None:
     """Connections break and the process dies, both before answers came."""
     async with world.load():
         for number in range(times):
+            before = len(world.books.accepted)
             await world.daemon.start()
-            await trio.sleep(dice.uniform(0.5, 1.0))
+            await world.wait(lambda b=before: len(world.books.accepted) >= b + 20, HEAL_S, "accepting")
+            await trio.sleep(dice.uniform(0.2, 0.7))
             if number % 2:
                 world.link.cut()
                 await trio.sleep(dice.uniform(0.2, 0.6))

@@ -7,6 +7,7 @@ This is the one place of the whole suite that leaves a test out, and only where 
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -32,3 +33,8 @@ def node_with_smpp() -> str:
     if not (NODE_MODULES / "smpp" / "package.json").is_file():
         pytest.skip(f"npm's smpp is not in {NODE_MODULES.relative_to(ROOT)} (tests/interop/install.sh)")
     return node
+
+
+def left_out(because: str) -> NoReturn:
+    """Skip the rest of a test: this machine does not permit what it needs."""
+    pytest.skip(because)
