@@ -1,5 +1,6 @@
 """The log as readers use it: what stands in it, in which order, for whom, and that no cursor misses anything."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,22 @@ async def test_an_inbound_message_that_stays_incomplete_is_told_of_with_a_mark(t
         [event] = await events_of(world, 1)
         assert isinstance(event.data, InboundData)
         assert (event.data.text, event.data.parts) == ("Hello[…]", 2)
+
+
+async def test_a_cursor_holds_over_a_crash(tmp_path: Path) -> None:
+    """What a kill leaves is what the files hold at that moment: a copy of them, made while the daemon runs."""
+    async with delivering(tmp_path / "alive") as (world, _):
+        api = await world.connect()
+        await bound(world)
+        for _ in range(5):
+            await api.send()
+        before = await events_of(world, 5)
+        await trio.to_thread.run_sync(shutil.copytree, tmp_path / "alive", tmp_path / "killed")
+    async with delivering(tmp_path / "killed") as (world, _):
+        assert await world.core.event_log.read(account_of(world), 0, 10) == before
+        api = await world.connect()
+        await bound(world)
+        await api.send()
+        [event] = await events_of(world, 1, before[-1].seq)
+        assert event.seq > before[-1].seq
+        assert await events_of(world, 6) == [*before, event]
