@@ -238,6 +238,14 @@ class Client:
             raise
         return secured
 
+    async def close_idle(self) -> None:
+        """Close connections that were kept for too long."""
+        before = self._now() - KEEP_IDLE_S
+        old = [one for one in self._idle if one.idle_since <= before]
+        self._idle = [one for one in self._idle if one.idle_since > before]
+        for connection in old:
+            await connection.close()
+
     async def close(self) -> None:
         """Close what is kept; requests that run go on, and close their connections."""
         self._closed = True

@@ -44,7 +44,8 @@ log = structlog.get_logger("webhooks")
 LINGER_S = (
     0.05  # between readings that do not fill a request, so that a busy account's events come in hundreds
 )
-DUE_ROWS = 50  # of one reading
+DUE_ROWS = 200  # of one reading
+BUSY_WAIT_S = 5.0  # for a receiver with requests enough, where other receivers would have to wait, too
 LANES_MAX = 200  # of an endpoint whose messages name their own URLs; the ones used longest ago are forgotten
 IN_FLIGHT_MAX = 64  # requests of one endpoint, over all its lanes
 LOOK_S_MAX = 3600.0  # until the next look at the rows although nothing woke the loop
@@ -80,8 +81,9 @@ class Counts(msgspec.Struct):
 
 
 class _Route(msgspec.Struct, eq=False):
-    """Where a lane leads to."""
+    """Where a lane leads to: what its connections lead to, too."""
 
+    key: str
     lane: Lane
     client: Client
 
@@ -113,6 +115,7 @@ class Endpoint:
         self._read = position  # seq: everything up to it is in a window
         self._windows: deque[_Window] = deque()
         self._routes: dict[str, _Route] = {}
+        self._forgotten: list[_Route] = []
         self._places = trio.Semaphore(IN_FLIGHT_MAX)
         self._retrying: set[int] = set()
         self._poked = trio.Event()
@@ -156,6 +159,11 @@ class Endpoint:
 
     # -- running ----------------------------------------------------------------------------------
 
+    async def close_idle(self) -> None:
+        """Close connections that nobody has used for a while."""
+        for route in list(self._routes.values()):
+            await route.client.close_idle()
+
     async def run(self) -> None:
         """Until cancelled."""
         try:
@@ -164,7 +172,7 @@ class Endpoint:
                 nursery.start_soon(self._try_again, nursery)
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
-                for route in self._routes.values():
+                for route in (*self._routes.values(), *self._forgotten):
                     await route.client.close()
 
     async def _read_on(self, nursery: trio.Nursery) -> None:
@@ -188,8 +196,7 @@ class Endpoint:
                 for work in works:
                     work.window = window
                 self._advance()
-            for work in works:
-                await self._begin(nursery, work)
+            await self._begin_all(nursery, works)
             if not page.events:
                 await wake.wait()
 
@@ -239,9 +246,8 @@ class Endpoint:
             poked, now_ms = self._poked, clock.wall_ms()
             but = frozenset(self._retrying)
             rows = await self._out.read(partial(webhook_rows.due, identifier, now_ms, DUE_ROWS, but))
-            for row in rows:
-                self._retrying.add(row.id)
-                await self._begin(nursery, _Work(row))
+            self._retrying |= {row.id for row in rows}
+            await self._begin_all(nursery, [_Work(row) for row in rows])
             if rows:
                 continue
             next_ms = await self._out.read(partial(webhook_rows.next_due, identifier, now_ms))
@@ -249,34 +255,47 @@ class Endpoint:
             with trio.move_on_after(min(max(wait_s, 0.001), LOOK_S_MAX)):
                 await poked.wait()
 
-    async def _begin(self, nursery: trio.Nursery, work: _Work) -> None:
-        """Start a delivery once there is room for it; where others would wait for its receiver, later."""
-        row = work.row
-        try:
-            route = self._route(row.url or self.webhook.url)
-        except BadUrl as error:
-            await self._end(work, str(error))
-            return
-        if self.webhook.url or route.lane.has_room():
-            await route.lane.acquire()
-            await self._places.acquire()
-            nursery.start_soon(self._deliver, work, route)
-            return
-        wait_s = max(1.0, route.lane.closed_until - self._out.clock.now())
-        row.due_at = self._out.clock.wall_ms() + round(wait_s * 1000)
-        await self._store(work)
+    async def _begin_all(self, nursery: trio.Nursery, works: Sequence[_Work]) -> None:
+        """Start deliveries once there is room for them; where others would wait for a receiver, it is later."""
+        later: list[_Work] = []
+        for work in works:
+            try:
+                route = self._route(work.row.url or self.webhook.url)
+            except BadUrl as error:
+                await self._end(work, str(error))
+                continue
+            if self.webhook.url or route.lane.has_room():
+                await route.lane.acquire()
+                await self._places.acquire()
+                nursery.start_soon(self._deliver, work, route)
+                continue
+            wait_s = max(BUSY_WAIT_S, route.lane.closed_until - self._out.clock.now())
+            work.row.due_at = self._out.clock.wall_ms() + round(wait_s * 1000)
+            later.append(work)
+        if later:
+            await self._store(*later)
+        while self._forgotten:
+            await self._forgotten.pop().client.close()
 
     async def _deliver(self, work: _Work, route: _Route) -> None:
         """One attempt, with the places that were taken for it."""
         out, row, webhook = self._out, work.row, self.webhook
         try:
+            try:
+                target = self._target(row.url or webhook.url)
+            except BadUrl as error:
+                await self._end(work, str(error))
+                return
+            if target.key != route.key:
+                await self._store(work)  # the URL was changed meanwhile: these connections lead elsewhere
+                return
             events = work.events or await self._events(row)
             if not events:
                 await self._end(work, "The events are no longer kept.")
                 return
             result = await attempt(
                 route.client,
-                self._target(row.url or webhook.url),
+                target,
                 active_keys(webhook, out.clock.wall_ms()),
                 webhook_id(row),
                 body_of(row.kind, events),
@@ -340,11 +359,11 @@ class Endpoint:
         )
         await self._store(work)
 
-    async def _store(self, work: _Work) -> None:
-        """Put the row where a restart finds it; then it is settled."""
-        row = work.row
-        await self._write(partial(webhook_rows.save_deliveries, [row]))
-        self._settled(work)
+    async def _store(self, *works: _Work) -> None:
+        """Put rows where a restart finds them; then they are settled."""
+        await self._write(partial(webhook_rows.save_deliveries, [work.row for work in works]))
+        for work in works:
+            self._settled(work)
         self.poke()
 
     async def _write(self, call: Callable[[ApiStore], None]) -> None:
@@ -380,12 +399,12 @@ class Endpoint:
         key = self._target(url).key
         route = self._routes.pop(key, None)
         if route is None:
-            if len(self._routes) >= LANES_MAX:
-                idle = next((k for k, r in self._routes.items() if not r.lane.in_flight), None)
-                if idle is not None:
-                    del self._routes[idle]
+            idle = [known for known, one in self._routes.items() if not one.lane.in_flight]
+            for known in idle[: max(0, len(self._routes) + 1 - LANES_MAX)]:
+                self._forgotten.append(self._routes.pop(known))
             out = self._out
-            route = _Route(Lane(self.webhook.concurrency, out.clock.now), out.client(self.webhook.account))
+            lane = Lane(self.webhook.concurrency, out.clock.now)
+            route = _Route(key, lane, out.client(self.webhook.account))
         self._routes[key] = route  # the one used last stands last
         return route
 

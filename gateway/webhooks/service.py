@@ -21,7 +21,7 @@ from gateway.events.shapes import LoggedEvent
 from gateway.links.link import reraise_store_failure
 from gateway.webhooks.attempts import EVENTS_MAX, Result, active_keys, attempt, body_of
 from gateway.webhooks.callbacks import rules_of
-from gateway.webhooks.client import Client, client_tls
+from gateway.webhooks.client import KEEP_IDLE_S, Client, client_tls
 from gateway.webhooks.endpoint import Endpoint, Outside
 from gateway.webhooks.resolver import Resolver
 from gateway.webhooks.targets import read_url
@@ -105,6 +105,7 @@ class Webhooks:
                 self.reconcile()
                 nursery.start_soon(self._save_positions)
                 nursery.start_soon(self._upkeep)
+                nursery.start_soon(self._close_idle)
         finally:
             self._nursery = None
             with trio.CancelScope(shield=True), trio.move_on_after(2):
@@ -160,6 +161,12 @@ class Webhooks:
             for identifier, position in moved.items():
                 if identifier in self.endpoints:
                     self.endpoints[identifier].saved = position
+
+    async def _close_idle(self) -> None:
+        while True:
+            await trio.sleep(KEEP_IDLE_S)
+            for endpoint in list(self.endpoints.values()):
+                await endpoint.close_idle()
 
     async def _upkeep(self) -> None:
         """Forget old dead letters, what belongs to removed endpoints, and secrets whose time is over."""

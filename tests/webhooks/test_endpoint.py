@@ -1,5 +1,6 @@
 """An endpoint at work: what is posted, what becomes of it when it is not taken, and what a restart finds."""
 
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from gateway.events.shapes import INBOUND, STATUS
 from gateway.webhooks.attempts import SCHEDULE_S
 from gateway.webhooks.lane import FAILURES_TO_OPEN
 from store import webhook_rows
-from tests.webhooks.world import OTHER_SECRET, SECRET, TAKEN, Posted, World, hook, status_line, until, world
+from tests.webhooks.world import (
+    OTHER_SECRET,
+    PUBLIC,
+    SECRET,
+    TAKEN,
+    Posted,
+    World,
+    hook,
+    status_line,
+    until,
+    world,
+)
 
 Clock = trio.testing.MockClock
 CALLBACKS = hook("", hosts=("*.example",))
@@ -303,6 +315,67 @@ async def test_events_that_are_no_longer_kept_become_a_dead_letter(
             w.log.events.clear()
             await until(lambda: bool(dead(w)))
         assert dead(w)[0].error == "The events are no longer kept."
+
+
+async def test_a_changed_url_is_used_at_once_and_old_connections_are_not(
+    tmp_path: Path, autojump_clock: Clock
+) -> None:
+    async with world(tmp_path) as w:
+        w.names["old.example"], w.names["new.example"] = [[ip_address(PUBLIC)]], [[ip_address("8.8.8.8")]]
+        w.receiver.answers(TAKEN, TAKEN, status_line(500))
+        async with w.running(hook("http://old.example/")) as endpoint:
+            for _ in range(3):  # a connection is kept, and a delivery waits for its next attempt
+                w.log.add()
+                await until(lambda: endpoint.position == w.log.head)
+            for _ in range(10):
+                endpoint.apply(hook("http://new.example/"))
+            w.receiver.answers(TAKEN)
+            before = len(w.receiver.posted)
+            w.log.add()
+            await until(lambda: endpoint.position == w.log.head and not rows(w))
+        for posted in w.receiver.posted[before:]:
+            assert (posted.headers["host"], posted.address) == ("new.example", "8.8.8.8")
+        assert set(w.receiver.seqs()) == {event.seq for event in w.log.events}
+
+
+async def test_a_url_that_changes_while_a_place_is_waited_for_takes_its_own_connection(
+    tmp_path: Path, autojump_clock: Clock
+) -> None:
+    async with world(tmp_path) as w:
+
+        async def slow(posted: Posted) -> bytes:
+            await trio.sleep(5)
+            return TAKEN
+
+        w.receiver.answer = slow
+        w.names["new.example"] = [[ip_address("8.8.8.8")]]
+        w.log.add(1, STATUS)
+        w.log.add(1, INBOUND)  # two deliveries of one window, and one place
+        async with w.running(hook("http://old.example/", concurrency=1)) as endpoint:
+            await until(lambda: len(w.receiver.posted) == 1)
+            endpoint.apply(hook("http://new.example/", concurrency=1))
+            await until(lambda: endpoint.position == w.log.head and not rows(w))
+        old, new = w.receiver.posted
+        assert (old.headers["host"], old.address) == ("old.example", PUBLIC)
+        assert (new.headers["host"], new.address) == ("new.example", "8.8.8.8")
+
+
+async def test_receivers_beyond_the_bound_are_forgotten_with_their_connections(
+    tmp_path: Path, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.webhooks.endpoint.LANES_MAX", 5)
+    async with world(tmp_path) as w:
+        for number in range(30):
+            w.log.add(1, callback_url=f"http://h{number}.example/")
+        async with w.running(CALLBACKS) as endpoint:
+            await until(lambda: endpoint.position == w.log.head and not rows(w))
+            w.log.add(1, callback_url="http://last.example/")
+            await until(lambda: len(w.receiver.posted) == 31)
+            await trio.sleep(30)
+            assert w.receiver.open <= 6
+            await endpoint.close_idle()
+            await trio.sleep(1)
+            assert w.receiver.open == 0
 
 
 # -- URLs of messages -----------------------------------------------------------------------------

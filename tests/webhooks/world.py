@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class Receiver:
         self.connected: list[tuple[str, int]] = []
         self.answer: Callable[[Posted], Awaitable[bytes]] = self.take
         self.refuses = False
+        self.open = 0  # connections
 
     async def take(self, posted: Posted) -> bytes:
         return TAKEN
@@ -101,7 +102,9 @@ class Receiver:
 
     async def serve(self, stream: trio.abc.Stream, address: str) -> None:
         reading = _Reading(address)
-        async with stream:
+        self.open += 1
+        async with stream, AsyncExitStack() as closing:
+            closing.callback(self._closed)
             with trio.move_on_after(1e9):
                 try:
                     while data := bytes(await stream.receive_some(65_536)):
@@ -115,6 +118,9 @@ class Receiver:
                                 return
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     return
+
+    def _closed(self) -> None:
+        self.open -= 1
 
     def seqs(self) -> list[int]:
         """Of all events that came, in the order in which they came."""
