@@ -12,7 +12,7 @@ from gateway.api.front import HttpFront
 from gateway.api.openapi import is_struct
 from gateway.api.operations import OPERATIONS, statuses_of
 from gateway.config import Config
-from gateway.control_store import apply_tables
+from gateway.control_store import apply_tables, webhook_rules
 from gateway.daemon import Daemon, open_daemon
 from gateway.http.problems import Problem
 from gateway.settings import WebhookSettings
@@ -88,7 +88,13 @@ async def bound(world: World) -> None:
 async def apply(daemon: Daemon, tables: dict[str, Any]) -> None:
     await trio.to_thread.run_sync(
         lambda: apply_tables(
-            daemon.configuration, tables, source="test", who="test", home_country="86", in_flight={}
+            daemon.configuration,
+            tables,
+            source="test",
+            who="test",
+            home_country="86",
+            in_flight={},
+            rules=webhook_rules(daemon.config.webhooks),
         )
     )
     await daemon.reload()
