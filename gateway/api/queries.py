@@ -16,7 +16,7 @@ from gateway.api.views import FAILURES, inbound_out, message_out, states_of
 from gateway.http.messages import Request, Response
 from gateway.http.problems import problem
 from gateway.operations import message_outcome
-from store.model import Attempt, Part, State
+from store.model import Attempt, Inbound, Part, State
 from store.port import TrafficStore
 
 if TYPE_CHECKING:
@@ -114,11 +114,13 @@ class Queries:
         account, more = identity.account.id, True
         for _ in range(READINGS_MAX):
             wanted = limit - len(data)
-            rows = await self._core.ports.store.read(
-                lambda s, before=before, wanted=wanted: s.inbound(account, before, wanted)  # type: ignore[misc]
+            rows, answered = await self._core.ports.store.read(
+                lambda s, before=before, wanted=wanted: inbound_page(s, account, before, wanted)  # type: ignore[misc]
             )
             # Only the segment that completes a message carries its text.
-            data += [inbound_out(row) for row in rows if row.text or row.parts == 1]
+            data += [
+                inbound_out(row, answered.get(row.answers)) for row in rows if row.text or row.parts == 1
+            ]
             more = len(rows) == wanted
             if rows:
                 before = rows[-1].id
@@ -165,6 +167,15 @@ def message_state(parts: Sequence[Part]) -> State:
 
 
 # -- in a worker thread ---------------------------------------------------------------------------
+
+
+def inbound_page(
+    store: TrafficStore, account: int, before: int, limit: int
+) -> tuple[list[Inbound], dict[int, Part]]:
+    """Segments below `before`, newest first, and the messages that they answer, by id."""
+    rows = store.inbound(account, before, limit)
+    answered = sorted({row.answers for row in rows if row.answers})
+    return rows, {part.id: part for part in store.parts(answered)} if answered else {}
 
 
 def by_ids(store: TrafficStore, wanted: Sequence[int]) -> list[Found]:

@@ -328,6 +328,14 @@ class Cancelled(msgspec.Struct):
     not_cancelled: Annotated[int, Meta(description="Messages that had left, or had ended, before.")]
 
 
+class InReplyTo(msgspec.Struct, omit_defaults=True):
+    """The message that an inbound one answers: the newest to its sender within 72 hours."""
+
+    message_id: str
+    batch_id: str = ""
+    client_ref: str = ""
+
+
 class InboundOut(msgspec.Struct, omit_defaults=True):
     """A message from a handset. Long ones are joined."""
 
@@ -338,7 +346,7 @@ class InboundOut(msgspec.Struct, omit_defaults=True):
     parts: int
     received_at: str
     data_coding: int
-    in_reply_to: Annotated[str, Meta(description="Id of the message that it answers, if one is known.")] = ""
+    in_reply_to: InReplyTo | None = None
 
 
 class InboundPage(msgspec.Struct):

@@ -8,7 +8,7 @@ import msgspec
 from filters.verdict import NONE, OURS_FROM, VERDICTS, explain, name_of
 from gateway.api import ids
 from gateway.api.build import encoding_name
-from gateway.api.shapes import InboundOut, MessageError, MessageOut, PartOut, Status
+from gateway.api.shapes import InboundOut, InReplyTo, MessageError, MessageOut, PartOut, Status
 from gateway.api.times import show_time
 from gateway.operations import message_outcome
 from store.model import FINAL_STATES, NO_CARRIER, NO_ERROR, Attempt, Inbound, Part, PartFlag, State
@@ -136,8 +136,8 @@ _SENTENCES = {
 }
 
 
-def inbound_out(row: Inbound) -> InboundOut:
-    """A message from a handset; `row` is the segment that completed it."""
+def inbound_out(row: Inbound, answers: Part | None = None) -> InboundOut:
+    """A message from a handset; `row` is the segment that completed it, `answers` the part that it answers."""
     return InboundOut(
         id=ids.show(ids.INBOUND, row.id),
         from_=row.source.decode("latin-1"),
@@ -146,5 +146,17 @@ def inbound_out(row: Inbound) -> InboundOut:
         parts=row.parts,
         received_at=show_time(row.received_at),
         data_coding=row.data_coding,
-        in_reply_to=ids.show(ids.MESSAGE, row.answers) if row.answers else "",
+        in_reply_to=in_reply_to(row.answers, answers),
+    )
+
+
+def in_reply_to(message_id: int, part: Part | None) -> InReplyTo | None:
+    """The message that is answered, with what its sender called it as long as it is kept."""
+    if not message_id:
+        return None
+    detail = detail_of(part) if part is not None else {}
+    return InReplyTo(
+        ids.show(ids.MESSAGE, message_id),
+        ids.show(ids.BATCH, detail["batch"]) if "batch" in detail else "",
+        detail.get("ref", ""),
     )

@@ -5,7 +5,7 @@ Names are stable within /v1: fields may be added, never renamed or removed.
 
 import msgspec
 
-from gateway.api.shapes import MessageError, Status
+from gateway.api.shapes import InReplyTo, MessageError, Status
 
 STATUS, INBOUND, BATCH_FINISHED = "message.status", "message.inbound", "batch.finished"
 KINDS = (STATUS, INBOUND, BATCH_FINISHED)
@@ -27,14 +27,6 @@ class StatusData(msgspec.Struct, omit_defaults=True):
     metadata: dict[str, str] = {}
     error: MessageError | None = None
     callback_url: str = ""
-
-
-class InReplyTo(msgspec.Struct, omit_defaults=True):
-    """The message that an inbound one answers: the newest to its sender within 72 hours."""
-
-    message_id: str
-    batch_id: str = ""
-    client_ref: str = ""
 
 
 class InboundData(msgspec.Struct, omit_defaults=True):

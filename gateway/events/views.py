@@ -8,10 +8,10 @@ from gateway.api import ids
 from gateway.api.build import encoding_name
 from gateway.api.shapes import Status
 from gateway.api.times import show_time
-from gateway.api.views import FAILURES, detail_of, error_of, status_of
+from gateway.api.views import FAILURES, detail_of, error_of, in_reply_to, status_of
 from gateway.customer_pdus import message_id_of
 from gateway.events.seq import seq_of
-from gateway.events.shapes import INBOUND, STATUS, InboundData, InReplyTo, LoggedEvent, StatusData
+from gateway.events.shapes import INBOUND, STATUS, InboundData, LoggedEvent, StatusData
 from gateway.message_states import STATE_OF_MESSAGE_STATE
 from gateway.smpp.constants import MessageState
 from store.model import Inbound, Part, Receipt, State
@@ -78,16 +78,4 @@ def inbound_data(row: Inbound, answers: Part | None) -> InboundData:
         parts=row.parts,
         received_at=show_time(row.received_at),
         in_reply_to=in_reply_to(row.answers, answers),
-    )
-
-
-def in_reply_to(message_id: int, part: Part | None) -> InReplyTo | None:
-    """The message that is answered, with what its sender called it as long as it is kept."""
-    if not message_id:
-        return None
-    detail = detail_of(part) if part is not None else {}
-    return InReplyTo(
-        ids.show(ids.MESSAGE, message_id),
-        ids.show(ids.BATCH, detail["batch"]) if "batch" in detail else "",
-        detail.get("ref", ""),
     )

@@ -35,11 +35,11 @@ async def test_inbound_messages_are_joined_and_belong_to_their_owner(tmp_path: P
 async def test_an_inbound_message_names_what_it_answers(tmp_path: Path) -> None:
     async with delivering(tmp_path) as (world, carrier):
         api = await world.connect()
-        sent = await api.send(to="13900000001", **{"from": "10690000"})
+        sent = await api.send(to="13900000001", client_ref="q-7", **{"from": "10690000"})
         await api.until(f"/v1/messages/{sent['id']}", status="delivered")
         carrier.send_mo("yes", source="8613900000001", destination="10690000")
         with trio.fail_after(5):
             while not (data := (await api.get("/v1/inbound"))["data"]):
                 await trio.sleep(0.02)
-        assert data[-1]["in_reply_to"] == sent["id"]
+        assert data[-1]["in_reply_to"] == {"message_id": sent["id"], "client_ref": "q-7"}
         assert data[-1]["from"] == "8613900000001"
