@@ -97,6 +97,7 @@ class TaskPage(LivePage, kw_only=True):
     resends: list[tuple[str, str, int]]
     copies: list[int]
     reserved: int
+    owner_active: bool
     errors: dict[str, str]
     values: dict[str, str]
 
@@ -168,14 +169,16 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
 
     def read(
         connection: sqlite3.Connection,
-    ) -> tuple[Figures, list[tuple[int, str, str, str, str]], list[int]]:
+    ) -> tuple[Figures, list[tuple[int, str, str, str, str]], list[int], bool]:
+        owner = connection.execute("SELECT state FROM user WHERE id = ?", (task.user,)).fetchone()
         return (
             _figures(view, task),
             tasks.task_events(connection, task.id),
             tasks.resends_of(connection, task.id),
+            owner == ("active",),
         )
 
-    figures, events, copies = await view.read(read)
+    figures, events, copies, owner_active = await view.read(read)
     failed = figures.failed + figures.refused + figures.unknown
     failures = await view.console.operations.failures(task.id, view.language) if failed else []
     counts = {
@@ -195,6 +198,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         resends=[(key, view.t(title), counts[key]) for key, title in RESENDS.items() if counts[key]],
         copies=copies,
         reserved=task.parts - figures.parts_sent if task.state != "finished" else 0,
+        owner_active=owner_active,
         errors=errors or {},
         values={"start_at": view.field("start_at") or sending.write_moment(task.start_at, view.zone)},
         **_live(view, task, figures),

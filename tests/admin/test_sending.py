@@ -260,6 +260,15 @@ async def test_an_administrator_stops_a_task_below_but_does_not_withdraw_it(cons
     assert task_of(console, 5).outcome == "cancelled"
 
 
+async def test_a_task_whose_owner_is_disabled_says_why_it_does_not_begin(console: World) -> None:
+    async with console.person("adm") as adm:
+        with console.store.writing("test") as write:
+            write.run("UPDATE task SET state = 'waiting' WHERE id = 4")
+        assert "owner is disabled" not in (await adm.get("/tasks/4")).text
+        await adm.post("/users/4/state", {"state": "disabled"})
+        assert "owner is disabled" in (await adm.get("/tasks/4")).text
+
+
 async def test_a_waiting_task_gets_another_time(console: World) -> None:
     with console.store.writing("test") as write:
         write.run("UPDATE task SET state = 'waiting', start_at = 5 WHERE id = 4")

@@ -147,6 +147,18 @@ async def test_a_task_begins_at_its_time_and_ends_at_its_end(tmp_path: Path) -> 
         assert 0 < len(gateway.sim.log.destinations()) < 400
 
 
+async def test_a_disabled_owner_s_task_waits_until_the_owner_is_active_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as gateway:
+        await gateway.apply({"user": [{"login": "acme", "group": "g", "state": "disabled"}]})
+        task = await send(gateway.daemon, 20)
+        await trio.sleep(0.5)
+        assert row(gateway.daemon, task).state == "waiting"
+        await gateway.apply({"user": [{"login": "acme", "group": "g", "state": "active"}]})
+        gateway.daemon.tasks.changed(task)
+        await until(lambda: row(gateway.daemon, task).outcome == "completed")
+        assert len(gateway.sim.log.destinations()) == 20
+
+
 async def test_what_waits_for_review_holds_its_parts_over_a_restart(tmp_path: Path) -> None:
     async with world(tmp_path) as gateway:
         task = make(gateway.daemon.configuration, tmp_path, 40, state="review")
