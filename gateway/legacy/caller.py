@@ -17,7 +17,7 @@ from gateway.api.invalid import Invalid
 from gateway.api.ledger import Ledger
 from gateway.events.seq import id_of_seq
 from gateway.legacy import inbound
-from gateway.legacy.calls import Call, Heard, call_of, is_heard, is_never, once_call
+from gateway.legacy.calls import Call, Heard, call_of, is_heard, is_never, once_call, wants_foreign_id
 from gateway.links.link import reraise_store_failure
 from store.api_db import ApiFull
 from store.callback_cursors import callback_cursors, save_callback_cursors
@@ -153,7 +153,8 @@ class Caller:
 
     async def _take(self, follower: _Follower, event: Event, nursery: trio.Nursery) -> None:
         try:
-            call = call_of(self._core, event)
+            foreign_id = await self._foreign_id(event) if wants_foreign_id(event) else ""
+            call = call_of(self._core, event, foreign_id)
         except Exception:
             log.exception("an event cannot be told; the others are", event_id=event.id)
             call = None
@@ -169,6 +170,16 @@ class Caller:
             else:
                 chain.append((event.id, call))
         follower.position = event.id
+
+    async def _foreign_id(self, event: Event) -> str:
+        """The id that a carrier gave a part: the answer says it, and no receipt yet."""
+        part = event.part
+        assert part is not None
+        first = part.id - part.part_no + 1
+        life = await self._core.ports.store.read(lambda s: s.message(first))
+        tries = life.attempts if life is not None else []
+        found = [one.smsc_message_id for one in tries if one.part_id == part.id and one.status == 0]
+        return str(found[-1]) if found else ""
 
     async def _work(self, follower: _Follower, key: int) -> None:
         """Tell what one message has to tell, in order."""

@@ -54,8 +54,20 @@ def is_never(style: Style, heard: Heard) -> bool:
     return style == "jasmin" and heard.status == 404
 
 
-def call_of(core: "Core", event: Event) -> Call | None:
-    """The call that tells an event, None where nobody asked for one."""
+def wants_foreign_id(event: Event) -> bool:
+    """Whether this tells Kannel's form of a carrier's ROK to a URL that asks for the carrier's message id."""
+    if event.receipt is None or event.part is None or event.receipt.raw:
+        return False
+    callback = callback_of(event.part)
+    return callback is not None and callback.style == "kannel" and "%F" in callback.url
+
+
+def call_of(core: "Core", event: Event, foreign_id: str = "") -> Call | None:
+    """The call that tells an event, None where nobody asked for one.
+
+    Args:
+      foreign_id: the carrier's message id, where no receipt of its says it.
+    """
     account = core.accounts.get(event.account)
     if account is None:
         return None
@@ -72,6 +84,7 @@ def call_of(core: "Core", event: Event) -> Call | None:
     if callback is None:
         return None
     told = reports.read(event.part, event.receipt, carrier_name(core, event.receipt.carrier), service)
+    told.foreign_id = told.foreign_id or foreign_id
     return report_call(told, callback)
 
 

@@ -16,6 +16,7 @@ from gateway.smpp.udh import segment_of
 from store.model import Inbound
 
 AGENT = "Kannel/1.4.4 (compatible; Sluice)"
+INTERNATIONAL = 1  # type of number (SMPP 3.4 section 5.2.5)
 Pairs = list[tuple[str, bytes]]
 Headers = list[tuple[str, str]]
 
@@ -30,6 +31,20 @@ class Mo(msgspec.Struct):
     octets: bytes
     coding: int
     udh: bytes = b""
+
+    @property
+    def handset(self) -> bytes:
+        """Who sent it, an international number with its + as Kannel's SMPP driver writes it."""
+        return _international(self.row.source, self.pdu.source_addr_ton if self.pdu else 0)
+
+    @property
+    def ours(self) -> bytes:
+        """The number that was texted, likewise."""
+        return _international(self.row.dest, self.pdu.dest_addr_ton if self.pdu else 0)
+
+
+def _international(address: bytes, ton: int) -> bytes:
+    return b"+" + address if ton == INTERNATIONAL and address[:1].isdigit() else address
 
 
 def read(row: Inbound, carrier: str, service: str, *, recode: bool) -> Mo:
@@ -56,8 +71,8 @@ def kannel_url(pattern: str, mo: Mo) -> str:
     return fill(
         pattern,
         Values(
-            handset=row.source,
-            ours=row.dest,
+            handset=mo.handset,
+            ours=mo.ours,
             text=mo.octets,
             time_s=row.received_at // 1000,
             carrier=mo.carrier,
@@ -79,8 +94,8 @@ def kannel_headers(mo: Mo, now_ms: int) -> Headers:
     named = message_class(row.data_coding)
     headers = [
         ("content-type", kind),
-        ("X-Kannel-From", _plain(row.source)),
-        ("X-Kannel-To", _plain(row.dest)),
+        ("X-Kannel-From", _plain(mo.handset)),
+        ("X-Kannel-To", _plain(mo.ours)),
         ("X-Kannel-Time", _moment(row.received_at)),
         ("Date", _moment(now_ms)),
         ("X-Kannel-UDH", encode(mo.udh)),

@@ -57,7 +57,7 @@ _NUMBERS = (
 _STRINGS = ("smsc", "account", "binfo", "dlr_url", "meta_data")
 # In this order they are looked at: (field, least, most, name in the answer). -1 is Kannel's "not given".
 _RANGES = (
-    ("dlr_mask", -1, 63, "DLR-Mask"),
+    ("dlr_mask", -1, 127, "DLR-Mask"),
     ("mclass", -1, 3, "MClass"),
     ("pid", -1, 255, "PID"),
     ("rpi", -1, 2, "RPI"),

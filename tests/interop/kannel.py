@@ -71,6 +71,7 @@ class Kannel:
 
     def __init__(self, web: WebServer, sendsms_port: int, folder: Path) -> None:
         self.web = web
+        self.sendsms_port = sendsms_port
         self._sendsms = f"http://127.0.0.1:{sendsms_port}/cgi-bin/sendsms"
         self._folder = folder
 

@@ -37,7 +37,7 @@ async def test_kannel_is_told_of_acceptance_and_end_in_order(tmp_path: Path) -> 
         accepted, delivered = await receiver.wait(2)
         assert accepted.method == delivered.method == "GET"
         assert accepted.query == (
-            f"d=8&p={TO}&P=1069&F=&A=ACK%2F&n=acme&i=carrier&o=club&c=-1&C=UTF-8&x=%25x&%25"
+            f"d=8&p={TO}&P=1069&F=1&A=ACK%2F&n=acme&i=carrier&o=club&c=-1&C=UTF-8&x=%25x&%25"
         )
         assert delivered.query.startswith(f"d=1&p={TO}&P=1069&F=1&A=id%3A1+sub%3A001+dlvrd%3A001+")
         assert delivered.fields["A"].startswith("id:1 sub:001 dlvrd:001 submit date:")
@@ -215,7 +215,7 @@ async def inbound(
 async def test_kannel_get_url_is_asked_and_its_answer_sent_back(tmp_path: Path) -> None:
     asked = await inbound(tmp_path, "kannel-get", "STOP my news", (b"never", "text/plain; charset=utf-8"))
     assert asked.method == "GET"
-    assert asked.query == "from=8613900000001&to=10690000&text=STOP+my+news&rest=my+news&c=0"
+    assert asked.query == "from=%2B8613900000001&to=10690000&text=STOP+my+news&rest=my+news&c=0"
     assert asked.headers["replied"] == "8613900000001 10690000 never"
 
 
@@ -230,7 +230,7 @@ async def test_kannel_post_url_gets_the_text_as_a_body(tmp_path: Path) -> None:
     assert asked.method == "POST"
     assert asked.body == "您好".encode("utf-16-be")
     assert asked.headers["content-type"] == 'text/plain; charset="UTF-16BE"'
-    assert asked.headers["x-kannel-from"] == "8613900000001"
+    assert asked.headers["x-kannel-from"] == "+8613900000001"
     assert asked.headers["x-kannel-to"] == "10690000"
     assert asked.headers["x-kannel-coding"] == "2"
     assert asked.headers["x-kannel-smsc"] == "carrier"
