@@ -17,7 +17,7 @@ from gateway.control import ControlClient, ControlUnavailable
 from .world import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-START_S = 30.0
+START_S = 120.0
 ENVIRONMENT = {
     "SLUICE__SMPP__LISTEN": "127.0.0.1:0",
     "SLUICE__HTTP__LISTEN": "",

@@ -17,7 +17,7 @@ from gateway.smpp.pdu import (
 )
 
 from .peer import bound, connected, submit_sm
-from .world import PASSWORD, config, until, world
+from .world import PASSWORD, PATIENCE_S, config, until, world
 
 
 async def test_a_transceiver_submits_and_gets_its_receipt(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_an_allow_list_keeps_others_out_with_the_same_answer_as_a_wrong_pa
         ):
             async with connected(gateway.port) as peer:
                 assert await peer.bind(system_id, password) == status
-                assert await peer.is_closed(5 if status else 0.05) is bool(status)
+                assert await peer.is_closed(PATIENCE_S if status else 0.05) is bool(status)
 
 
 async def test_a_refused_bind_is_answered_late(tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ async def test_a_refused_bind_is_answered_late(tmp_path: Path) -> None:
     async with world(tmp_path, settings=settings) as gateway, connected(gateway.port) as peer:
         begun = trio.current_time()
         assert await peer.bind(password="wrong") == Status.ESME_RBINDFAIL
-        assert 0.4 <= trio.current_time() - begun < 2
+        assert trio.current_time() - begun >= 0.4
 
 
 async def test_guessing_is_banned_and_bound_customers_go_on(tmp_path: Path) -> None:
-    settings = config(smpp={"bind_failures_max": 3, "bind_failure_delay_s": 0, "bind_ban_s": 0.8})
+    settings = config(smpp={"bind_failures_max": 3, "bind_failure_delay_s": 0, "bind_ban_s": 3})
     async with world(tmp_path, settings=settings) as gateway, gateway.customer() as esme:
         for _ in range(3):
             async with connected(gateway.port) as peer:
@@ -123,7 +123,7 @@ async def test_guessing_is_banned_and_bound_customers_go_on(tmp_path: Path) -> N
             assert await peer.bind() == -1  # closed without a word, even with the right password
         (sent,) = await esme.submit("text", "8613700000001")
         assert sent.status == 0
-        await trio.sleep_until(banned_at + 0.9)
+        await trio.sleep_until(banned_at + 3.1)
         async with bound(gateway.port):
             pass
 

@@ -21,7 +21,7 @@ from gateway.smpp.pdu import (
 )
 
 from .peer import Peer, bound, connected, submit_sm
-from .world import PASSWORD, blocked_store, config, stays, until, world
+from .world import PASSWORD, PATIENCE_S, blocked_store, config, stays, until, world
 
 ACCOUNT = {"user": "acme", "system_id": "acme", "password": PASSWORD}
 
@@ -94,14 +94,14 @@ async def test_a_peer_that_resets_is_no_fault_of_ours(
 
 
 async def test_a_connection_that_does_not_bind_is_closed(tmp_path: Path) -> None:
-    settings = config(smpp={"session_init_s": 0.3})
+    settings = config(smpp={"session_init_s": 2})
     async with world(tmp_path, settings=settings) as gateway:
         async with connected(gateway.port) as silent, connected(gateway.port) as begun:
             await begun.stream.send_all(b"\0\0\0")
-            assert await silent.is_closed(3)
-            assert await begun.is_closed(3)
+            assert await silent.is_closed()
+            assert await begun.is_closed()
         async with bound(gateway.port) as peer:
-            await trio.sleep(0.6)
+            await trio.sleep(2.5)
             assert (await peer.submit()).command_status == 0
 
 
@@ -111,17 +111,17 @@ async def test_a_pdu_must_be_whole_in_time_however_it_dribbles(tmp_path: Path) -
         async with bound(gateway.port) as peer:
             begun = trio.current_time()
             await peer.stream.send_all((200).to_bytes(4, "big"))
-            with trio.move_on_after(5), pytest.raises(trio.BrokenResourceError):
+            with trio.move_on_after(PATIENCE_S), pytest.raises(trio.BrokenResourceError):
                 while True:
                     await trio.sleep(0.1)
                     await peer.stream.send_all(b"\0")
-            assert 0.4 < trio.current_time() - begun < 3
+            assert 0.4 < trio.current_time() - begun < PATIENCE_S
         (sent,) = await other.submit("text", "8613700000001")
         assert sent.status == 0
 
 
 async def test_an_idle_customer_is_asked_and_one_that_is_gone_makes_room(tmp_path: Path) -> None:
-    settings = config(smpp={"enquire_link_s": 0.2, "response_timeout_s": 0.3})
+    settings = config(smpp={"enquire_link_s": 0.3, "response_timeout_s": 2})
     document = {"account": [{**ACCOUNT, "binds": 2}]}
     async with (
         world(tmp_path, settings=settings, document=document) as gateway,
@@ -137,14 +137,14 @@ async def test_an_idle_customer_is_asked_and_one_that_is_gone_makes_room(tmp_pat
 
 
 async def test_a_customer_without_messages_is_unbound_and_enquire_links_do_not_help(tmp_path: Path) -> None:
-    settings = config(smpp={"inactivity_s": 0.7})
+    settings = config(smpp={"inactivity_s": 2})
     async with world(tmp_path, settings=settings) as gateway, bound(gateway.port) as peer:
         begun = trio.current_time()
         for _ in range(4):
             await peer.ask(EnquireLink(), EnquireLinkResp)
             await trio.sleep(0.1)
         unbind = await peer.expect(Unbind)
-        assert 0.6 < trio.current_time() - begun < 3
+        assert trio.current_time() - begun > 1.5
         await peer.send(UnbindResp(unbind.sequence_number))
         assert await peer.is_closed()
 
@@ -160,12 +160,12 @@ async def test_a_peer_that_never_reads_is_cut_and_hurts_nobody(tmp_path: Path) -
                 stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, 4096)
             flood = b"".join(encode(EnquireLink(number)) for number in range(1, 5000))
             begun = trio.current_time()
-            with trio.move_on_after(8), pytest.raises(trio.BrokenResourceError):
+            with trio.move_on_after(PATIENCE_S), pytest.raises(trio.BrokenResourceError):
                 while True:
                     await peer.stream.send_all(flood)
             took_s = trio.current_time() - begun
             assert len(mine.session.out) < 300_000  # type: ignore[attr-defined]
-            assert 0.4 < took_s < 4
+            assert 0.4 < took_s < PATIENCE_S
         (sent,) = await other.submit("text", "8613700000001")
         await until(lambda: sent.states == ["DELIVRD"])
 
@@ -177,7 +177,7 @@ async def ask_alive(peer: Peer) -> float:
     """How long an enquire_link takes; what else comes is dropped."""
     begun = trio.current_time()
     await peer.send(EnquireLink())
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while not isinstance(await peer.next(), EnquireLinkResp):
             pass
     return trio.current_time() - begun
@@ -196,18 +196,18 @@ async def test_enquire_link_is_answered_in_time_while_the_disk_hangs(tmp_path: P
         await peer.receive()
         with blocked_store(gateway):
             await peer.send(*(submit_sm(to=b"86137000000%02d" % n) for n in range(10)))  # the window is full
-            assert await ask_alive(peer) < 1.0
+            assert await ask_alive(peer) < PATIENCE_S / 4
             await peer.send(data_sm)
-            assert await ask_alive(peer) < 1.0
+            assert await ask_alive(peer) < PATIENCE_S / 4
             await peer.send(QuerySm(message_id=answer.message_id, source_addr=b"10690001"))
-            assert await ask_alive(peer) < 1.0
+            assert await ask_alive(peer) < PATIENCE_S / 4
 
 
 async def test_what_hung_with_the_disk_is_answered_when_it_comes_back(tmp_path: Path) -> None:
     async with world(tmp_path) as gateway, bound(gateway.port, kind="transmitter") as peer:
         with blocked_store(gateway):
             await peer.send(*(submit_sm(to=b"86137000000%02d" % n) for n in range(10)))
-            assert await ask_alive(peer) < 1.0
+            assert await ask_alive(peer) < PATIENCE_S / 4
         for number in range(10):
             answer = await peer.expect(SubmitSmResp)
             assert (answer.command_status, answer.sequence_number) == (0, number + 2)
@@ -234,7 +234,7 @@ async def test_more_than_the_window_is_throttled_after_a_bounded_stop(tmp_path: 
             await peer.send(*(submit_sm(to=b"86137000000%02d" % n) for n in range(40)))
             for _ in range(30):
                 assert (await peer.expect(SubmitSmResp)).command_status == Status.ESME_RTHROTTLED
-            assert 0.3 < trio.current_time() - begun < 2
+            assert 0.3 < trio.current_time() - begun < PATIENCE_S / 2
             assert gateway.account().binds[0].unanswered == 10  # type: ignore[attr-defined]
         for _ in range(10):
             pdu = await peer.next()
@@ -269,7 +269,6 @@ async def test_the_rate_of_an_account_holds_over_all_its_binds_and_the_rest_is_t
         report = esme.report()
         assert 5 <= report.accepted <= 5 + 20 * took_s + 1
         assert report.refused == {"00000058": 100 - report.accepted}
-        assert took_s < 3
         await until(lambda: not esme.books.missing)
 
 
@@ -303,10 +302,10 @@ async def test_strangers_and_connections_are_bounded(tmp_path: Path) -> None:
     async with world(tmp_path, settings=settings) as gateway, AsyncExitStack() as stack:
         port = gateway.port
         async with connected(port), connected(port), connected(port), connected(port) as fourth:
-            assert await fourth.is_closed(2)
+            assert await fourth.is_closed()
         await until(lambda: not gateway.daemon.server.connections)
         for _ in range(5):
             await stack.enter_async_context(bound(port))
         async with connected(port) as sixth:
-            assert await sixth.is_closed(2)
+            assert await sixth.is_closed()
         assert len(gateway.account().binds) == 5

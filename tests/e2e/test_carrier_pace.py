@@ -58,7 +58,7 @@ async def test_throttled_parts_are_put_back_in_order_and_the_carrier_is_given_a_
         await until(lambda: gateway.carrier().throttled)
         refused_at = trio.current_time()
         assert gateway.carrier().adaptive.paused_until > refused_at
-        await until(lambda: not esme.books.missing and not esme.books.unanswered, within_s=20)
+        await until(lambda: not esme.books.missing and not esme.books.unanswered)
         assert all(part.states == ["DELIVRD"] for (part,) in sent)
         accepted = [p.message.destination_addr for p in gateway.sim.log.parts if p.status == 0]
         assert len(accepted) == len(set(accepted)) == 100

@@ -11,7 +11,7 @@ from gateway.sim.carrier import SimCarrier
 from store.model import State
 
 from .peer import bound
-from .world import UPSTREAM, until, world
+from .world import PATIENCE_S, UPSTREAM, until, world
 
 
 def document(mode: str, **more: Any) -> dict[str, list[dict[str, Any]]]:
@@ -34,7 +34,7 @@ async def test_an_outbind_with_the_right_password_gets_our_bind_and_then_our_mes
     ):
         stream = await trio.open_tcp_stream("127.0.0.1", gateway.port)
         await carrier.outbind(stream)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await carrier.wait_bound()
         async with bound(gateway.port) as peer:
             answer = await peer.submit()

@@ -66,7 +66,7 @@ async def test_a_disk_that_is_full_to_the_brim_stops_sending_too_and_answers_enq
     tmp_path: Path,
 ) -> None:
     settings = config(store={"disk_low_mib": 2048, "disk_critical_mib": 256, "ballast_mib": 0})
-    async with world(tmp_path, settings=settings, carrier={"rate": 10}, bound=False) as gateway:
+    async with world(tmp_path, settings=settings, carrier={"rate": 5}, bound=False) as gateway:
         disk = Disk(gateway)
         await until_disk(gateway, "ok")
         await gateway.up()
@@ -77,7 +77,7 @@ async def test_a_disk_that_is_full_to_the_brim_stops_sending_too_and_answers_enq
             await until_disk(gateway, "critical")
             sent = len(gateway.sim.log.parts)
             assert sent < 40
-            await stays(lambda: len(gateway.sim.log.parts) == sent, 0.5)
+            await stays(lambda: len(gateway.sim.log.parts) == sent, 0.7)
             await peer.ask(EnquireLink(), EnquireLinkResp)
             disk.free_mib = 10_000
             await gateway.apply({"carrier": [upstream("c", gateway.sim.port, rate=0)]})
@@ -93,8 +93,8 @@ async def test_a_write_that_finds_the_disk_full_is_refused_and_the_rest_waits(tm
         full = Full(gateway)
         (refused,) = await esme.submit("text", "8613700000002")
         assert refused.status == Status.ESME_RMSGQFUL
-        await trio.sleep(0.7)  # the receipt is here by now and must not have been acknowledged
-        assert [seen.status for seen in gateway.sim.log.receipts] == [-1]
+        await until(lambda: gateway.sim.log.receipts)  # it has left, and must not be acknowledged
+        await stays(lambda: [seen.status for seen in gateway.sim.log.receipts] == [-1])
         full.end()
         await until(lambda: sent.states == ["DELIVRD"])
         assert [seen.status for seen in gateway.sim.log.receipts] == [0]

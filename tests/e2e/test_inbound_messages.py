@@ -16,7 +16,7 @@ from gateway.status import status_report
 from store.model import Changes, Inbound
 
 from .peer import bound
-from .world import PASSWORD, World, config, until, world
+from .world import PASSWORD, PATIENCE_S, World, config, until, world
 
 NUMBERS: dict[str, list[dict[str, Any]]] = {
     "account": [
@@ -39,7 +39,7 @@ async def rows(gateway: World, account: int | None = None) -> list[Inbound]:
 
 
 async def until_rows(gateway: World, count: int) -> list[Inbound]:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while len(found := await rows(gateway)) < count:
             await trio.sleep(0.01)
     return found

@@ -86,7 +86,7 @@ async def test_a_schedule_survives_a_restart_and_fires_once(tmp_path: Path) -> N
         document = {"carrier": [upstream("c", sim.port)], "route": [{"prefix": "", "carriers": ["c"]}]}
         async with world(tmp_path, carriers={}, document=document) as gateway:
             await gateway.up()
-            at = format_absolute(gateway.core.clock.wall_ms() + 2_000)
+            at = format_absolute(gateway.core.clock.wall_ms() + 5_000)
             async with bound(gateway.port) as peer:
                 message_id = int((await peer.submit(schedule_delivery_time=at)).message_id)
             assert await gateway.state(message_id) == State.SCHEDULED
@@ -167,7 +167,7 @@ async def test_a_message_told_as_failed_is_not_told_again_when_its_held_part_end
     """Of three parts the first has no answer and the others fail: one receipt, whatever the first comes to."""
     async with SimCarrier(Behaviour(states={"UNDELIV": 1}), **UPSTREAM) as sim:
         all_but_the_first(sim)
-        carrier = upstream("c", sim.port, on_unknown="hold", response_timeout_s=0.3)
+        carrier = upstream("c", sim.port, on_unknown="hold", response_timeout_s=2)
         document = {"carrier": [carrier], "route": [{"prefix": "", "carriers": ["c"]}]}
         async with world(tmp_path, carriers={}, document=document) as gateway:
             await gateway.up()

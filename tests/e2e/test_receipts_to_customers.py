@@ -82,7 +82,7 @@ async def test_a_permanent_no_ends_it(tmp_path: Path, status: int) -> None:
 
 
 async def test_silence_brings_the_receipt_again(tmp_path: Path) -> None:
-    settings = config(smpp={"response_timeout_s": 0.3, "enquire_link_s": 30}, **RETRY)
+    settings = config(smpp={"response_timeout_s": 2, "enquire_link_s": 30}, **RETRY)
     async with world(tmp_path, settings=settings) as gateway:
         (message_id,) = await submit_some(gateway, 1)
         async with bound(gateway.port, kind="receiver") as peer:

@@ -11,7 +11,7 @@ from store.directory import Carrier
 
 from .world import UPSTREAM, World, stays, until, upstream, world
 
-MARGIN_S = 1.0  # what a slow machine may add to a pause
+MARGIN_S = 5.0  # what a slow machine may add to a pause
 
 
 class Counting(RealNetwork):

@@ -22,7 +22,7 @@ from store.traffic import SqliteStore
 
 from .peer import bound
 from .processes import Gateway, gateway_process
-from .world import PASSWORD, PEOPLE, UPSTREAM, until, upstream
+from .world import PASSWORD, PATIENCE_S, PEOPLE, UPSTREAM, until, upstream
 
 ENDINGS = pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
 
@@ -65,7 +65,7 @@ async def status(gateway: Gateway) -> Any:
 
 
 async def until_status(gateway: Gateway, wanted: Any) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         while not wanted(await status(gateway)):
             await trio.sleep(0.02)
 
@@ -215,7 +215,7 @@ async def test_kill_9_under_load_loses_nothing_that_was_accepted(tmp_path: Path)
             await gateway.apply(document(sim.port, window=window, binds=2))
             number = 0
             for kill in range(KILLS + 1):
-                async with customer(gateway, window=100, wait_s=30) as esme:
+                async with customer(gateway, window=100, wait_s=PATIENCE_S) as esme:
                     await esme.bind_all()
                     until_number = number + LOAD_MESSAGES // (KILLS + 1)
                     async with trio.open_nursery() as nursery:
@@ -232,7 +232,7 @@ async def test_kill_9_under_load_loses_nothing_that_was_accepted(tmp_path: Path)
                             if number % 50 == 0:
                                 await trio.sleep(0)
                     if kill == KILLS:
-                        await until(lambda: not esme.books.unanswered, within_s=30)
+                        await until(lambda: not esme.books.unanswered)
                         await drained(gateway)
                         await trio.sleep(0.3)
                     for one in esme.books.by_id.values():
@@ -245,7 +245,7 @@ async def test_kill_9_under_load_loses_nothing_that_was_accepted(tmp_path: Path)
                     await gateway.start()
             async with customer(gateway, bind="receiver") as late:
                 await late.bind_all()
-                await trio.sleep(0.5)
+                await drained(gateway)
                 for message_id, states in late.books.parked.items():
                     finals.setdefault(message_id, []).extend(states)
             assert (await gateway.stop()) == 0
@@ -275,7 +275,7 @@ async def drained(gateway: Gateway) -> None:
             a["events_waiting"] for a in accounts
         )
 
-    with trio.fail_after(40):
+    with trio.fail_after(2 * PATIENCE_S):
         while True:
             for _ in range(5):
                 if not idle(await status(gateway)):

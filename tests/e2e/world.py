@@ -32,7 +32,7 @@ from store.port import Applied, MessageLife
 
 PASSWORD = "secret"
 UPSTREAM = {"system_id": "sluice", "password": "upstream"}
-PATIENCE_S = 10.0  # far more than anything here takes: a slow machine must not fail a test
+PATIENCE_S = 60.0  # far more than anything here takes: a slow machine must not fail a test
 POLL_S = 0.01
 DRAIN_S = 3.0
 
