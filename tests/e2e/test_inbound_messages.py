@@ -206,11 +206,13 @@ async def test_a_carriers_alphabet_is_used_to_read_its_texts(tmp_path: Path) -> 
 
 
 async def test_a_storm_of_inbound_messages_is_all_acknowledged(tmp_path: Path) -> None:
-    storm = Behaviour(mo_rate=400.0, mo_destination="10691", mo_parts=2, mo_shuffled=True, mo_text=LONG[:120])
+    storm = Behaviour(mo_rate=200.0, mo_destination="10691", mo_parts=2, mo_shuffled=True, mo_text=LONG[:120])
     async with world(tmp_path, storm, document=NUMBERS) as gateway, gateway.customer() as esme:
-        await until(lambda: len(esme.books.inbound) >= 200)
+        await until(lambda: len(esme.books.inbound) >= 200, within_s=5 * PATIENCE_S)
         gateway.sim.behaviour = Behaviour(mo_rate=0.001)
-        await until(lambda: all(seen.status == 0 for seen in gateway.sim.log.receipts))
+        await until(
+            lambda: all(seen.status == 0 for seen in gateway.sim.log.receipts), within_s=5 * PATIENCE_S
+        )
 
 
 async def test_a_character_that_two_segments_share_is_read_whole(tmp_path: Path) -> None:
