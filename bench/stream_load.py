@@ -170,11 +170,11 @@ class StreamLoad:
                     f"Nothing for {self._options.patience_s:g} s, after {self._answered} answers."
                 )
             for key, _ in ready:
-                link: _Link = key.data
-                data = link.socket.recv(RECEIVE_OCTETS)
+                open_link: _Link = key.data
+                data = open_link.socket.recv(RECEIVE_OCTETS)
                 if not data:
                     raise ConnectionError(f"The gateway closed a connection after {self._answered} answers.")
-                yield link, list(link.frames(data))
+                yield open_link, list(open_link.frames(data))
 
     def _fill(self, link: _Link) -> None:
         """As many submits as the window has room for, in one write."""
