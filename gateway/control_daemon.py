@@ -78,18 +78,22 @@ def operations(daemon: "Daemon") -> dict[str, Handler]:
         daemon.drain()
         return {"draining": True}
 
-    return store_operations(
-        configuration,
-        home_country=daemon.config.smpp.home_country,
-        in_flight=in_flight,
-        rules=webhook_rules(daemon.config.webhooks),
-        changed=changed,
-    ) | webhook_operations(daemon) | {
-        "send": send,
-        "message": message,
-        "receipts.parked": parked,
-        "receipts.habits": habits,
-        "backup": backup,
-        "status": status,
-        "stop": stop,
-    }
+    return (
+        store_operations(
+            configuration,
+            home_country=daemon.config.smpp.home_country,
+            in_flight=in_flight,
+            rules=webhook_rules(daemon.config.webhooks),
+            changed=changed,
+        )
+        | webhook_operations(daemon)
+        | {
+            "send": send,
+            "message": message,
+            "receipts.parked": parked,
+            "receipts.habits": habits,
+            "backup": backup,
+            "status": status,
+            "stop": stop,
+        }
+    )

@@ -288,9 +288,7 @@ class TrafficStore(Protocol):
         """(state, error) -> (messages, parts that a carrier accepted) of a task's messages in a range of ids."""
         ...
 
-    def numbers_in_states(
-        self, task: int, first_id: int, last_id: int, states: tuple[int, ...]
-    ) -> list[int]:
+    def numbers_in_states(self, task: int, first_id: int, last_id: int, states: tuple[int, ...]) -> list[int]:
         """Destinations of a task's messages in a range of ids of which a part has ended in these states."""
         ...
 

@@ -55,7 +55,9 @@ RULES: dict[str, Rule] = {
     "gateway/demo.py": Rule(names("filters store gateway"), DAEMON, whole=True),
     "gateway/cli": Rule(names("filters store gateway bench"), DAEMON | {"rich_click"}, whole=True),
     "gateway/sim": Rule(names("gateway.smpp"), names("trio msgspec")),
-    "admin": Rule(names("filters store"), WEB | {"python_calamine"}, names("asyncio http socket socketserver ssl")),
+    "admin": Rule(
+        names("filters store"), WEB | {"python_calamine"}, names("asyncio http socket socketserver ssl")
+    ),
     "bench": Rule(names("filters store gateway"), DAEMON, whole=True),
 }
 # Parts of `gateway` that the daemon itself does not know.

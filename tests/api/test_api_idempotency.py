@@ -74,7 +74,11 @@ async def test_a_key_with_another_request_is_a_mismatch(
 
 async def mismatch(api: Api, path: str, body: object) -> None:
     reply = await once(api, body=body, path=path)
-    assert (reply.status, reply.json["code"], "retryable" in reply.json) == (422, "idempotency-mismatch", False)
+    assert (reply.status, reply.json["code"], "retryable" in reply.json) == (
+        422,
+        "idempotency-mismatch",
+        False,
+    )
     assert len((await api.get("/v1/messages"))["data"]) == 1
     assert (await once(api)).headers["idempotency-replayed"] == "true"
 
