@@ -233,4 +233,4 @@ async def test_a_listener_whose_files_cannot_be_used_says_which_setting(tmp_path
     tls = {name: getattr(settings.smpp.tls, name) for name in settings.smpp.tls.__struct_fields__}
     wrong = config(smpp={"tls": tls | {broken: str(damaged)}})
     with pytest.raises(StoreError, match=rf"\[smpp.tls\] .*{broken}.*damaged.pem"):
-        server_context(wrong)
+        server_context("smpp.tls", wrong.smpp.tls)
