@@ -4,6 +4,7 @@ Everything here is slow work at a gentle pace; nothing on a message's fast way w
 jumps forward pauses whatever it would wrongly fire (P11).
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from gateway.outbound import Refill
 from gateway.pausing import Resuming
 from store.model import NO_ANSWER, Changes, Delivered, Part, PartFlag, State
 from store.port import Event as StoredEvent
+from store.sqlite_errors import is_full
 
 if TYPE_CHECKING:
     from gateway.accounts import AccountState
@@ -73,11 +75,19 @@ class Housekeeping:
                 return
 
     async def seal_days(self) -> None:
-        """Index days that are over for searches, and take their usage into config.db. Seconds for a large day."""
+        """Index days that are over for searches, and take their usage into config.db. Seconds for a large day.
+
+        On a full disk they stay to be sealed until there is room.
+        """
         while self._to_seal:
             day = min(self._to_seal)
-            await self._core.ports.store.read(lambda s: s.seal(day))  # noqa: B023
-            await self._on_sealed(day)
+            try:
+                await self._core.ports.store.read(lambda s: s.seal(day))  # noqa: B023
+                await self._on_sealed(day)
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                return
             self._to_seal.discard(day)
 
     # -- queues and logs that outgrew memory ------------------------------------------------------

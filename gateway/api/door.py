@@ -85,6 +85,7 @@ class Door:
         """Judge what has come and hand it to the committer."""
         core = self._core
         refusal = core.refusal_now()
+        generation = core.generation
         plain: list[Submission] = []
         recorded: list[Submission] = []
         count = 0
@@ -97,7 +98,7 @@ class Door:
             else:
                 (plain if submission.before is None else recorded).append(submission)
         if plain:
-            self._commit(*self._judge_all(plain))
+            self._commit(*self._judge_all(plain), generation)
         if recorded:
             judged, changes = self._judge_all(recorded)
             rows = ApiChanges()
@@ -107,14 +108,17 @@ class Door:
                 if own is not None:
                     rows.add(own)
             if rows == _NO_ROWS:
-                self._commit(judged, changes)
+                self._commit(judged, changes, generation)
             else:
-                nursery.start_soon(self._commit_behind, self._ledger.submit(rows), judged, changes)
+                recording = self._ledger.submit(rows)
+                nursery.start_soon(self._commit_behind, recording, judged, changes, generation)
 
-    async def _commit_behind(self, recorded: Recorded, judged: list[Judged], changes: Changes) -> None:
+    async def _commit_behind(
+        self, recorded: Recorded, judged: list[Judged], changes: Changes, generation: int
+    ) -> None:
         """Once the records are durable, the messages may be."""
         if await recorded.stored():
-            self._commit(judged, changes)
+            self._commit(judged, changes, generation)
         else:
             self._give_back(judged, changes)
 
@@ -168,7 +172,8 @@ class Door:
             judged.append((submission, own, firsts))
         return judged
 
-    def _commit(self, judged: list[Judged], changes: Changes) -> None:
+    def _commit(self, judged: list[Judged], changes: Changes, generation: int) -> None:
+        """`generation` of the blacklists under which all of it was judged."""
         core = self._core
         if not changes.parts:
             for submission, results, _ in judged:
@@ -187,7 +192,7 @@ class Door:
             else:
                 parts = changes.parts
             if parts:
-                core.offer(parts)
+                core.offer(parts, judged=generation)
 
         core.committer.submit(changes, durable, lambda: self._give_back(judged, changes))
 

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 import trio
 
+from filters.blacklist import Scope
 from gateway.sim.behaviour import Behaviour
+from store.model import Changes
+from store.port import Applied
 from tests.api.world import KEY, OTHER_KEY, TO, delivering, running
 
 
@@ -28,6 +31,29 @@ async def test_an_accepted_message_is_stored_sent_and_delivered(tmp_path: Path) 
         message = await api.until(f"/v1/messages/{accepted['id']}", status="delivered")
         assert (message["final"], message["from"], message["to"]) == (True, "10690001", "8613800138000")
         assert carrier.counts["accepted"] == 1
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+async def test_a_number_blacklisted_while_its_message_was_being_stored_is_not_sent(
+    key: str | None, tmp_path: Path
+) -> None:
+    async with delivering(tmp_path, Behaviour()) as (world, carrier):
+        core = world.core
+        apply = core.committer._apply
+
+        async def blacklist_first(changes: Changes) -> Applied:
+            if changes.parts:
+                core.screens.blacklists.add(Scope("global"), [8613800138000])
+                core.reject_blacklisted()
+            return await apply(changes)
+
+        core.committer._apply = blacklist_first
+        api = await world.connect()
+        headers = {"Idempotency-Key": key} if key else {}
+        reply = await api.post("/v1/messages", {"to": TO, "text": "您好"}, **headers)
+        assert reply.status == 202
+        await api.until(f"/v1/messages/{reply.json['id']}", status="rejected")
+        assert carrier.counts["accepted"] == 0
 
 
 async def test_a_message_is_durable_when_its_202_is_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The few moves that join the pieces: offers, ends, claims, failover, over a store of its own."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,6 +133,33 @@ async def test_what_a_reading_finds_before_it_is_offered_is_queued_once(tmp_path
         assert ids(queue.take(9)) == results
         results = await here.submit(2)
         assert ids(queue.take(9)) == results
+
+
+async def test_a_full_disk_leaves_a_day_unsealed_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as here:
+        await here.submit()
+        (day,) = here.store.days()
+        monkeypatch.setattr(here.store, "seal", lambda day: None)  # it is not over yet
+        sealed: list[int] = []
+
+        async def seal(day: int) -> None:
+            if not sealed:
+                sealed.append(0)
+                # What SQLite raises, by filling a database that may not grow.
+                connection = sqlite3.connect(":memory:")
+                connection.execute("PRAGMA max_page_count=1")
+                connection.execute("CREATE TABLE t(x)")
+            sealed.append(day)
+
+        housekeeping = Housekeeping(here.core, seal)
+        housekeeping._to_seal.add(day)
+        await housekeeping.seal_days()
+        assert sealed == [0]
+        await housekeeping.seal_days()
+        await housekeeping.seal_days()
+        assert sealed == [0, day], "tried again, once"
 
 
 async def test_what_falls_due_while_its_cancelling_is_read_is_not_cancelled_and_sent(tmp_path: Path) -> None:
