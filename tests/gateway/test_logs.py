@@ -1,7 +1,6 @@
 """Logs: one line an event, in the form that was asked for, and no local variables in tracebacks."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -10,13 +9,6 @@ from gateway.logs import configure
 from gateway.settings import LogSettings
 
 SECRET = "s3cr3t-of-a-carrier"  # here, so that no quoted source line of a traceback holds it
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def fail_with(password: str) -> None:
