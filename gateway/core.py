@@ -84,9 +84,8 @@ class Core:
         self.withdrawn_before: set[int] = set()
         self.replaced: set[int] = set()  # likewise, not as they are now
         self.replaced_before: set[int] = set()
-        self.fired: set[int] = (
-            set()
-        )  # fallen due lately: a reading may still say that they wait for their time
+        # Fallen due lately: a reading may still say that they wait for their time.
+        self.fired: set[int] = set()
         self.fired_before: set[int] = set()
         self.withheld = Withheld()  # batches that are paused
         self.generation = 0  # of blacklists: parts judged under an older one are looked at again

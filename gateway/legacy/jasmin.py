@@ -51,6 +51,18 @@ class Ready(msgspec.Struct):
     replaced: int
 
 
+class _Form(msgspec.Struct, frozen=True):
+    """What a path takes."""
+
+    complete: Callable[[Arguments], None]
+    known: fields.Known
+    content_needed: bool
+
+
+_SEND = _Form(fields.complete_send, fields.SEND, True)
+_RATE = _Form(fields.complete_rate, fields.RATE, False)
+
+
 class Jasmin:
     def __init__(self, core: "Core", door: Door, credentials: Credentials) -> None:
         self._core = core
@@ -70,18 +82,9 @@ class Jasmin:
         given: Arguments | None = None,
     ) -> Answer | Awaitable[Answer]:
         """/send with its answer in a frame of the caller's."""
-        try:
-            if given is None:
-                given = fields.arguments(request)
-            fields.complete_send(given)
-            fields.validate(given, fields.SEND)
-            fields.one_content(given, needed=True)
-            ready = self.ready(given)
-        except Wrong as wrong:
-            return frame(outcome_of(wrong))
-        except Invalid as wrong:
-            return frame(Outcome(400, sender_text(given or {}), told(wrong.code, wrong.detail)))
-        return self._authorised(request, given, lambda account: self._submit(account, ready, frame), frame)
+        return self._asked(
+            request, given, frame, _SEND, lambda account, ready: self._submit(account, ready, frame)
+        )
 
     def rate(self, request: Request) -> Answer | Awaitable[Answer]:
         """GET /rate."""
@@ -94,18 +97,31 @@ class Jasmin:
         given: Arguments | None = None,
     ) -> Answer | Awaitable[Answer]:
         """/rate: the parts that a message would be, under the same judgement, without sending it."""
+        return self._asked(
+            request, given, frame, _RATE, lambda account, ready: frame(self._rated(account, ready))
+        )
+
+    def _asked(
+        self,
+        request: Request,
+        given: Arguments | None,
+        frame: Callable[[Outcome], Response],
+        form: _Form,
+        go_on: Callable[[AccountState, Ready], Answer],
+    ) -> Answer | Awaitable[Answer]:
+        """A message read from its arguments; what is wrong with them is told before who asks."""
         try:
             if given is None:
                 given = fields.arguments(request)
-            fields.complete_rate(given)
-            fields.validate(given, fields.RATE)
-            fields.one_content(given, needed=False)
+            form.complete(given)
+            fields.validate(given, form.known)
+            fields.one_content(given, needed=form.content_needed)
             ready = self.ready(given)
         except Wrong as wrong:
             return frame(outcome_of(wrong))
         except Invalid as wrong:
             return frame(Outcome(400, sender_text(given or {}), told(wrong.code, wrong.detail)))
-        return self._authorised(request, given, lambda account: frame(self._rated(account, ready)), frame)
+        return self._authorised(request, given, lambda account: go_on(account, ready), frame)
 
     def balance(self, request: Request) -> Answer | Awaitable[Answer]:
         """GET /balance."""

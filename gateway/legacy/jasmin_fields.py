@@ -34,7 +34,9 @@ _PASSWORD = re.compile(rb"^.{1,64}$")
 _ANY = re.compile(b"")
 
 # name -> (must be there, pattern); the order is that of the checks.
-_MESSAGE: dict[bytes, tuple[bool, "re.Pattern[bytes]"]] = {
+Known = dict[bytes, tuple[bool, "re.Pattern[bytes]"]]
+
+_MESSAGE: Known = {
     b"to": (True, re.compile(rb"^\+{0,1}\d+$")),
     b"from": (False, _ANY),
     b"coding": (False, _CODING),
@@ -117,7 +119,7 @@ def complete_rate(given: Arguments) -> None:
         given[b"content"] = b""
 
 
-def validate(given: Arguments, known: dict[bytes, tuple[bool, "re.Pattern[bytes]"]]) -> None:
+def validate(given: Arguments, known: Known) -> None:
     """Raises Wrong for the first thing that is wrong. An unknown argument that stands first is told first; after
     that come the known ones in their own order, and then the other unknown ones."""
     if not given:
