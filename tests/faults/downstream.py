@@ -32,9 +32,8 @@ from tests.faults.scenario import Scenario
 from tests.faults.world import CUSTOMERS, World, WorldOptions
 
 ACME_ONLY = WorldOptions(customers=("acme",), rate=100.0)
-# Of what gets through without the fault. One thread serves all, on a machine that others share: a customer that is
-# shut out gets nothing, one that shares gets a part (measured at a load average of 20: a third and more).
-ACME_GOES_ON = 0.15
+# Of what gets through without the fault, measured again after a miss: the whole machine may have become slower.
+ACME_GOES_ON = 0.5
 GROWTH_MAX = 50_000_000
 NOTICED_S = 30.0
 CONTROL_S = 4.0
