@@ -34,6 +34,7 @@ from gateway.smpp.text import alphabet_of
 from gateway.smpp.times import BadTime, format_absolute, schedule_moment, validity_deadline
 from gateway.smpp.tlv import has_payload
 from store.model import FINAL_STATES, NO_ERROR, Changes, Part, PartFlag, State
+from store.outcomes import message_outcome as message_outcome
 from store.port import Applied
 
 if TYPE_CHECKING:
@@ -337,16 +338,3 @@ class Operations:
 def service_type_of(part: Part) -> bytes:
     """What the submit of a part had as service_type: the first field of its body."""
     return part.body.partition(b"\0")[0]
-
-
-def message_outcome(parts: Sequence[Part]) -> tuple[State, int, int]:
-    """A message's state from its parts: (state, error, when done). Delivered when all are, else the worst."""
-    finals = [part for part in parts if part.state in FINAL_STATES]
-    failed = [part for part in finals if part.state != State.DELIVERED]
-    if failed:
-        first = min(failed, key=lambda part: part.done_at)
-        return State(first.state), first.error, first.done_at
-    if len(finals) == len(parts):
-        return State.DELIVERED, NO_ERROR, max(part.done_at for part in parts)
-    waiting = min((part for part in parts if part.state not in FINAL_STATES), key=lambda part: part.state)
-    return State(waiting.state), NO_ERROR, 0

@@ -24,6 +24,7 @@ from store.port import Applied, Recovery, StoreFailed, StoreFull, StoreOptions
 from store.reads_events import EventReads
 from store.reads_figures import FigureReads
 from store.reads_lookup import LookupReads
+from store.reads_messages import MessageReads
 from store.reads_open import OpenReads
 from store.reads_tasks import TaskReads
 from store.sqlite_errors import error_name, is_full
@@ -40,7 +41,7 @@ class Share(NamedTuple):
     ids: dict[str, list[int]]
 
 
-class SqliteStore(OpenReads, EventReads, LookupReads, FigureReads, TaskReads, Upkeep):
+class SqliteStore(OpenReads, EventReads, LookupReads, MessageReads, FigureReads, TaskReads, Upkeep):
     """A `TrafficStore` in a data directory. The caller holds the directory's `DataLock`."""
 
     def __init__(
