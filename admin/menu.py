@@ -25,6 +25,10 @@ class Chapter(msgspec.Struct, frozen=True):
     icon: str
     entries: tuple[Entry, ...]
 
+    @property
+    def paths(self) -> set[str]:
+        return {entry.path for entry in self.entries}
+
 
 CHAPTERS = (
     Chapter(N_("Overview"), "layout-dashboard", (Entry(N_("Dashboard"), "/", "dashboard"),)),

@@ -146,6 +146,11 @@ class View:
         return self.preferences.theme
 
     @property
+    def rail_narrow(self) -> bool:
+        """Whether the menu shows icons only, in this browser."""
+        return self.request.cookies.get("rail", "") == "narrow"
+
+    @property
     def zone(self) -> str:
         return self.preferences.zone
 

@@ -1,7 +1,8 @@
-"""Static files and the language switch: what strangers may have too."""
+"""Static files, and how the frame looks: language, colours, the folded menu."""
 
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 from litestar import Request, Response, get, post
 from litestar.exceptions import NotFoundException
 
@@ -11,7 +12,7 @@ from admin.security import local_path
 from admin.statics import BY_PATH
 from admin.view import FromView
 from store import people_edit
-from store.preferences import Preferences
+from store.preferences import Theme
 
 YEAR_S = 31_536_000
 
@@ -46,10 +47,28 @@ async def set_language(view: FromView) -> Response[str]:
     if wanted in LANGUAGES:
         answer.set_cookie(view.cookie("language", wanted, max_age=YEAR_S))
         if view.viewer:
-            old = view.viewer.preferences
-            changed = Preferences(wanted, old.theme, old.zone, old.page_size)
+            changed = msgspec.structs.replace(view.viewer.preferences, language=wanted)
             await view.write(lambda w: people_edit.set_preferences(w, view.me.id, changed), reload=False)
     return answer
 
 
-ROUTES = (static_file, favicon, set_language)
+@post("/rail", **allow("session"))
+async def set_rail(view: FromView) -> Response[str]:
+    """Fold the menu to its icons or unfold it, in this browser, here and for the next time."""
+    answer = view.go(local_path(view.field("next")))
+    if view.field("rail") in ("narrow", "wide"):
+        answer.set_cookie(view.cookie("rail", view.field("rail"), max_age=YEAR_S))
+    return answer
+
+
+@post("/theme", **allow("session"))
+async def set_theme(view: FromView) -> Response[str]:
+    """Light, dark, or as the system has it."""
+    wanted = view.field("theme")
+    if wanted in get_args(Theme):
+        changed = msgspec.structs.replace(view.preferences, theme=wanted)
+        await view.write(lambda w: people_edit.set_preferences(w, view.me.id, changed), reload=False)
+    return view.go(local_path(view.field("next")))
+
+
+ROUTES = (static_file, favicon, set_language, set_rail, set_theme)

@@ -1,4 +1,5 @@
 // What the pages do beyond plain HTML: nothing that they need.
+const csrf = () => document.querySelector("meta[name=csrf]").content;
 addEventListener("keydown", (event) => {
   const target = event.target;
   if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -17,11 +18,22 @@ addEventListener("click", (event) => {
   }
 });
 addEventListener("submit", (event) => {
+  const toggle = event.submitter?.name === "rail" ? event.submitter : null;
+  if (!toggle) return;
+  event.preventDefault();
+  const narrow = toggle.value === "narrow";
+  if (narrow) document.documentElement.dataset.rail = "narrow";
+  else delete document.documentElement.dataset.rail;
+  toggle.value = narrow ? "wide" : "narrow";
+  toggle.setAttribute("aria-pressed", String(narrow));
+  fetch("/rail", { method: "POST", body: new URLSearchParams({ rail: narrow ? "narrow" : "wide", next: "/me", _csrf: csrf() }), redirect: "manual" });
+});
+addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
 });
 addEventListener("htmx:configRequest", (event) => {
-  event.detail.headers["x-csrf-token"] = document.querySelector("meta[name=csrf]").content;
+  event.detail.headers["x-csrf-token"] = csrf();
 });
 addEventListener("htmx:responseError", (event) => {
   // Signed out meanwhile: the page says so instead of showing figures that stand still.
