@@ -22,6 +22,7 @@ from store.config_db import Writing
 from store.files import StoreError
 from store.people_list import GroupRow, UserRow
 from store.preferences import Preferences
+from store.quota_low import Low, low_groups, low_users
 from store.scope import Within
 from store.sessions import Viewer, session_hash
 from store.tasks import TaskFilter, TaskRow, count_tasks
@@ -112,6 +113,16 @@ class View:
         """How many tasks wait for this viewer's review; read where a page is rendered."""
         with self.console.store.reading() as connection:
             return count_tasks(connection, self.within("review"), TaskFilter(states=("review",)))
+
+    def low_quota(self) -> list[Low]:
+        """The viewer, and the group that they administer, when little is left; read where a page is rendered."""
+        balances = self.console.operations.balances()
+        with self.console.store.reading() as connection:
+            found = low_users(connection, Within(), balances, user=self.me.id)
+            if self.role == Role.ADMIN:
+                within = self.within("groups.read")
+                found += low_groups(connection, within, balances, group=self.me.group)
+        return found
 
     @property
     def address(self) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _LIVE_GROUP = "state = 'active'"
 _LIVE_ACCOUNT = "state <> 'deleted'"
 NOTE = "sluice apply"
+_LOW = ("quota_low_parts", "quota_low_percent")
+_SIMPLE = ("review", "role", "state", *_LOW)  # columns of users that take what the entry says
 
 
 def group(work: "Applying", entry: Entry) -> None:
@@ -28,24 +30,41 @@ def group(work: "Applying", entry: Entry) -> None:
     elif granted is not None:
         unlimited = bool(unlimited)
     row = work.transaction.run(
-        "SELECT id, granted, unlimited, review FROM user_group WHERE path = ? AND state = 'active'",
+        "SELECT id, granted, unlimited, review, quota_low_parts, quota_low_percent FROM user_group"
+        " WHERE path = ? AND state = 'active'",
         (values["path"],),
     ).fetchone()
     added = row is None
-    identifier, old_granted, old_unlimited, old_review = row or (_new_group(work, entry), 0, 0, "inherit")
+    identifier, old_granted, old_unlimited, old_review, *low = row or (
+        _new_group(work, entry),
+        0,
+        0,
+        "inherit",
+        -1,
+        10,
+    )
+    old_low = dict(zip(_LOW, low, strict=True))
     fields: list[FieldChange] = []
     if unlimited is not None and unlimited != bool(old_unlimited):
         fields.append(("unlimited", bool(old_unlimited), unlimited))
     if values.get("review", old_review) != old_review:
         fields.append(("review", old_review, values["review"]))
+    fields += [
+        (key, old_low[key], values[key]) for key in _LOW if values.get(key, old_low[key]) != old_low[key]
+    ]
     if granted is not None and granted != old_granted:
         fields.append(("granted", old_granted, granted))
     if not work.update(entry, fields, added=added):
         return
     work.raised.setdefault(identifier, entry)
     work.transaction.run(
-        "UPDATE user_group SET unlimited = ?, review = ? WHERE id = ?",
-        (old_unlimited if unlimited is None else unlimited, values.get("review", old_review), identifier),
+        "UPDATE user_group SET unlimited = ?, review = ?, quota_low_parts = ?, quota_low_percent = ? WHERE id = ?",
+        (
+            old_unlimited if unlimited is None else unlimited,
+            values.get("review", old_review),
+            *(values.get(key, old_low[key]) for key in _LOW),
+            identifier,
+        ),
     )
     if granted is not None:
         _grant(work, entry, identifier, granted)
@@ -55,7 +74,9 @@ def user(work: "Applying", entry: Entry) -> None:
     """Add or change a user; a deleted one comes back to life only when `state` says so."""
     values = entry.values
     row = work.transaction.run(
-        "SELECT id, group_id, granted, review, role, state FROM user WHERE login = ?", (values["login"],)
+        "SELECT id, group_id, granted, review, role, state, quota_low_parts, quota_low_percent"
+        " FROM user WHERE login = ?",
+        (values["login"],),
     ).fetchone()
     if row is None and "group" not in values:
         return work.problem(entry, "", 'a new user needs a "group". Add it')
@@ -73,10 +94,10 @@ def user(work: "Applying", entry: Entry) -> None:
         identifier = work.transaction.insert(
             "INSERT INTO user (login, group_id) VALUES (?, ?)", (values["login"], chosen)
         )
-        old = {"limit": 0, "review": "inherit", "role": "user", "state": "active"}
+        old = dict(zip(("limit", *_SIMPLE), (0, "inherit", "user", "active", -1, 10), strict=True))
     else:
         identifier = row[0]
-        old = {"limit": row[2], "review": row[3], "role": row[4], "state": row[5]}
+        old = dict(zip(("limit", *_SIMPLE), row[2:], strict=True))
     fields: list[FieldChange] = [
         (key, old[key], values[key]) for key in old if key in values and values[key] != old[key]
     ]
@@ -91,8 +112,8 @@ def user(work: "Applying", entry: Entry) -> None:
     if old["role"] == "admin":
         work.unseated = entry
     work.transaction.run(
-        "UPDATE user SET review = ?, role = ?, state = ? WHERE id = ?",
-        (*(values.get(key, old[key]) for key in ("review", "role", "state")), identifier),
+        "UPDATE user SET review = ?, role = ?, state = ?, quota_low_parts = ?, quota_low_percent = ? WHERE id = ?",
+        (*(values.get(key, old[key]) for key in _SIMPLE), identifier),
     )
     if "limit" in values:
         _limit(work, entry, identifier, chosen, values["limit"])

@@ -37,14 +37,18 @@ def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -
     """
     rows = connection.execute
     groups = {
-        row[0]: Group(row[0], row[1], row[2] or 0, row[3], bool(row[4]), row[5])
+        row[0]: Group(row[0], row[1], row[2] or 0, row[3], bool(row[4]), *row[5:])
         for row in rows(
-            "SELECT id, path, parent, granted, unlimited, review FROM user_group WHERE state = 'active' ORDER BY id"
+            "SELECT id, path, parent, granted, unlimited, review, quota_low_parts, quota_low_percent FROM user_group"
+            " WHERE state = 'active' ORDER BY id"
         )
     }
     users = {
         row[0]: User(*row)
-        for row in rows("SELECT id, login, group_id, granted, review, state, role FROM user ORDER BY id")
+        for row in rows(
+            "SELECT id, login, group_id, granted, review, state, role, quota_low_parts, quota_low_percent"
+            " FROM user ORDER BY id"
+        )
     }
     accounts = {
         row[0]: _struct(

@@ -272,6 +272,81 @@ def let_people_send(database: Database) -> None:
         database.execute(statement)
 
 
+_LOW_QUOTA = tuple(
+    f"ALTER TABLE {table} ADD COLUMN {column}"
+    for table in ("user_group", "user")
+    for column in (
+        "quota_low_parts INTEGER NOT NULL DEFAULT -1 CHECK (quota_low_parts >= -1)",  # -1: the share counts
+        "quota_low_percent INTEGER NOT NULL DEFAULT 10 CHECK (quota_low_percent BETWEEN 0 AND 100)",
+    )
+)
+
+
+@config_migrations()
+def say_when_parts_run_low(database: Database) -> None:
+    """When a user's or a group's parts count as low: at a number of parts, or at a share of the limit."""
+    for statement in _LOW_QUOTA:
+        database.execute(statement)
+
+
+_SECOND_FACTOR = (
+    """CREATE TABLE recovery_code (
+        user_id INTEGER NOT NULL REFERENCES user(id),
+        hash BLOB NOT NULL,
+        PRIMARY KEY (user_id, hash)
+    ) STRICT, WITHOUT ROWID""",
+    # When this session last proved who sits there: at sign-in, or asked again before something dangerous.
+    "ALTER TABLE console_session ADD COLUMN proved_at INTEGER NOT NULL DEFAULT 0",
+)
+
+
+@config_migrations()
+def ask_for_a_second_factor(database: Database) -> None:
+    """Codes that open the console when the telephone is lost (hashes, used up one by one)."""
+    for statement in _SECOND_FACTOR:
+        database.execute(statement)
+
+
+_TASKS_IN_LEDGER = (
+    """CREATE TABLE quota_entry_2 (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK
+            (kind IN ('topup', 'reclaim', 'return', 'move', 'reserve', 'settle', 'release')),
+        group_id INTEGER REFERENCES user_group(id),
+        user_id INTEGER REFERENCES user(id),
+        delta INTEGER NOT NULL,
+        balance INTEGER NOT NULL,
+        note TEXT NOT NULL DEFAULT '',
+        task_id INTEGER,
+        parts INTEGER NOT NULL DEFAULT 0,
+        available INTEGER,
+        CHECK ((group_id IS NULL) <> (user_id IS NULL)),
+        CHECK ((kind IN ('reserve', 'settle', 'release')) = (task_id IS NOT NULL))
+    ) STRICT""",
+    """INSERT INTO quota_entry_2 (id, at, actor, kind, group_id, user_id, delta, balance, note, parts)
+        SELECT id, at, actor, kind, group_id, user_id, delta, balance, note, abs(delta) FROM quota_entry""",
+    "DROP TABLE quota_entry",
+    "ALTER TABLE quota_entry_2 RENAME TO quota_entry",
+    "CREATE INDEX quota_entry_of_group ON quota_entry(group_id, id) WHERE group_id IS NOT NULL",
+    "CREATE INDEX quota_entry_of_user ON quota_entry(user_id, id) WHERE user_id IS NOT NULL",
+    "CREATE INDEX quota_entry_of_task ON quota_entry(task_id, id) WHERE task_id IS NOT NULL",
+    *(
+        f"""CREATE TRIGGER quota_entry_{verb.lower()}_refused BEFORE {verb} ON quota_entry
+            BEGIN SELECT raise(ABORT, 'quota_entry is append-only'); END"""
+        for verb in ("UPDATE", "DELETE")
+    ),
+)
+
+
+@config_migrations()
+def explain_what_tasks_take(database: Database) -> None:
+    """The ledger tells what tasks hold, use and give back, and what was available after each movement."""
+    for statement in _TASKS_IN_LEDGER:
+        database.execute(statement)
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

@@ -25,7 +25,14 @@ EventType = Literal[
     "connection.state",
 ]
 Seconds = Annotated[float, msgspec.Meta(ge=0.01, le=86_400)]
+LowParts = Annotated[int, msgspec.Meta(ge=-1)]  # -1: the percentage counts
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Tag16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+
+
+def low_at(limit: int, parts: int, percent: int) -> int:
+    """Parts left at which a limit counts as low: `parts`, or where that is -1 `percent` of the limit."""
+    return parts if parts >= 0 else limit * percent // 100
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -35,6 +42,13 @@ class Group(msgspec.Struct, frozen=True):
     granted: CountOrOff = 0  # parts
     unlimited: bool = False  # root groups only
     review: Review = "inherit"
+    quota_low_parts: LowParts = -1
+    quota_low_percent: Percent = 10
+
+    @property
+    def low_at(self) -> int:
+        """Low once no more than this is left of what was granted."""
+        return low_at(self.granted, self.quota_low_parts, self.quota_low_percent)
 
 
 class User(msgspec.Struct, frozen=True):
@@ -45,6 +59,13 @@ class User(msgspec.Struct, frozen=True):
     review: Review = "inherit"
     state: Literal["active", "disabled", "deleted"] = "active"
     role: Literal["user", "admin"] = "user"
+    quota_low_parts: LowParts = -1
+    quota_low_percent: Percent = 10
+
+    @property
+    def low_at(self) -> int:
+        """Low once no more than this is available."""
+        return low_at(self.limit, self.quota_low_parts, self.quota_low_percent)
 
 
 class Account(msgspec.Struct, frozen=True):

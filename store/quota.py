@@ -183,7 +183,7 @@ def recount(connection: sqlite3.Connection) -> list[str]:
     for table, column in (("user_group", "group_id"), ("user", "user_id")):
         for identifier, granted, ledger in connection.execute(
             f"SELECT id, granted, (SELECT CAST(total(delta) AS INTEGER) FROM quota_entry"  # noqa: S608
-            f" WHERE {column} = t.id) AS ledger FROM {table} t WHERE granted <> ledger"
+            f" WHERE {column} = t.id AND task_id IS NULL) AS ledger FROM {table} t WHERE granted <> ledger"
         ):
             wrong.append(f"{table} {identifier}: granted {granted}, the ledger says {ledger}")
     for identifier, used, days in connection.execute(
@@ -247,9 +247,9 @@ def _record(
 ) -> None:
     kind = kind or ("topup" if delta > 0 else "reclaim")
     transaction.run(
-        f"INSERT INTO quota_entry (at, actor, kind, {column}, delta, balance, note)"  # noqa: S608
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (transaction.at, transaction.actor, kind, key, delta, balance, note),
+        f"INSERT INTO quota_entry (at, actor, kind, {column}, delta, balance, note, parts)"  # noqa: S608
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (transaction.at, transaction.actor, kind, key, delta, balance, note, abs(delta)),
     )
     transaction.audit(
         f"quota.{kind}", f"{column.removesuffix('_id')} {key}", delta=delta, balance=balance, note=note

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Mapping
 
-import msgspec
 from litestar import Response, get
 
 from admin.i18n import N_
@@ -12,21 +11,12 @@ from admin.permissions import Role, allow
 from admin.rendering import Page
 from admin.view import FromView, View
 from store.people_list import accounts_within, limited_users, list_groups
+from store.quota_low import Low, low_groups, low_users
 from store.scope import Within
 from store.task_states import PENDING
 from store.tasks import TaskFilter, count_tasks
 
-LOW_SHARE = 0.1  # of a limit that is left when it counts as low
 LOW_SHOWN_MAX = 6
-
-
-class LowQuota(msgspec.Struct, frozen=True):
-    """Somebody who will soon have no parts left."""
-
-    id: int
-    login: str
-    available: int
-    limit: int
 
 
 class LivePage(Page, kw_only=True):
@@ -52,7 +42,7 @@ class DashboardPage(LivePage, kw_only=True):
     """The first page."""
 
     template = "dashboard.html"
-    low: list[LowQuota]
+    low: list[Low]
     users: int
     groups: int
     pending: int  # tasks of the viewer's own that were not sent yet
@@ -88,17 +78,12 @@ def _live(view: View, live: Live, connection: sqlite3.Connection) -> dict[str, o
 def _dashboard(
     view: View, live: Live, balances: Mapping[int, tuple[int, int]], connection: sqlite3.Connection
 ) -> DashboardPage:
-    low: list[LowQuota] = []
+    low: list[Low] = []
     users = groups = 0
     if view.may("users.read"):
         within = view.within("users.read")
-        limited = limited_users(connection, within)
-        for identifier, login, limit, used in limited:
-            available = limit - sum(balances.get(identifier, (used, 0)))
-            if available < limit * LOW_SHARE:
-                low.append(LowQuota(identifier, login, available, limit))
-        low.sort(key=lambda one: one.available)
-        users = len(limited)
+        low = [*low_groups(connection, within, balances), *low_users(connection, within, balances)]
+        users = len(limited_users(connection, within))
         groups = len(list_groups(connection, within))
     return DashboardPage(
         title=view.t(N_("Dashboard")),

@@ -1,5 +1,6 @@
 """User groups (P16): a tree of branches or departments, each with its quota and its review setting."""
 
+import sqlite3
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from msgspec import Meta
 
 from admin.console import Flash
 from admin.i18n import N_
-from admin.pages.user_actions import PartsForm
+from admin.pages.user_actions import PartsForm, threshold_from
 from admin.pages.users import lists_values, review_note
 from admin.permissions import allow
 from admin.rendering import Page
@@ -19,6 +20,7 @@ from store.directory import Review
 from store.files import StoreError
 from store.ledgers import audit_of
 from store.people_list import GroupRow, list_groups
+from store.quota_low import Threshold, set_threshold, threshold_of
 
 Name = Annotated[str, Meta(max_length=64)]
 
@@ -44,6 +46,7 @@ class GroupPage(Page, kw_only=True):
     review_from: str
     can_change: bool
     history: list[tuple[int, str, str, str]]
+    low: Threshold
 
 
 class NewGroupPage(Page, kw_only=True):
@@ -134,14 +137,15 @@ async def _show(
     group = view.about_group
     shown = {"name": group.name, "review": group.review, "parts": "", **(values or {})}
 
-    def most(connection: object) -> tuple[int, list[tuple[int, str, str, str]]]:
-        history = audit_of(connection, f"group {group.path}", f"group {group.id}")  # type: ignore[arg-type]
+    def read(connection: sqlite3.Connection) -> tuple[int, list[tuple[int, str, str, str]], Threshold]:
+        history = audit_of(connection, f"group {group.path}", f"group {group.id}")
+        low = threshold_of(connection, "group", group.id)
         if not group.parent:
-            return -1, history
-        above = quota.group_balance(connection, group.parent)  # type: ignore[arg-type]
-        return (-1 if above.unlimited else above.remaining), history
+            return -1, history, low
+        above = quota.group_balance(connection, group.parent)
+        return (-1 if above.unlimited else above.remaining), history, low
 
-    limit, history = await view.read(most)
+    limit, history, low = await view.read(read)
     page = GroupPage(
         title=group.name,
         group=group,
@@ -151,6 +155,7 @@ async def _show(
         review_from="" if group.review != "inherit" else review_note(view, group.review_from or "*"),
         can_change=view.may_change_group(group),
         history=history,
+        low=low,
     )
     return await view.show(page, status=status)
 
@@ -198,6 +203,18 @@ async def top_up_group(view: FromView) -> Response[str]:
     return view.go(f"/users/groups/{about.id}", flash=flash)
 
 
+@post("/users/groups/{group_id:int}/low", **allow("groups.write", about="group"))
+async def set_group_low(view: FromView) -> Response[str]:
+    """Say when this group's parts count as low."""
+    about = view.about_group
+    threshold, errors = threshold_from(view)
+    if threshold is None:
+        return await _show(view, values=lists_values(view), errors=errors, status=422)
+    wanted = threshold
+    await view.write(lambda w: set_threshold(w, "group", about.id, about.path, wanted))
+    return view.go(f"/users/groups/{about.id}", flash=Flash(view.t(N_("Saved."))))
+
+
 @post("/users/groups/{group_id:int}/delete", **allow("groups.write", about="group"))
 async def delete_group(view: FromView) -> Response[str]:
     """Delete a group that nobody is in."""
@@ -210,4 +227,4 @@ async def delete_group(view: FromView) -> Response[str]:
     return view.go("/users/groups", flash=Flash(text))
 
 
-ROUTES = (groups, new_group_form, new_group, group, edit_group, top_up_group, delete_group)
+ROUTES = (groups, new_group_form, new_group, group, edit_group, top_up_group, set_group_low, delete_group)

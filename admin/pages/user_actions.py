@@ -11,9 +11,10 @@ from admin.console import Flash
 from admin.i18n import N_
 from admin.pages.users import lists_values, password_flash, show_user
 from admin.permissions import Role, allow
-from admin.view import FromView
+from admin.view import FromView, View
 from store import people_edit, quota
 from store.files import StoreError
+from store.quota_low import Threshold, set_threshold
 
 
 class PartsForm(msgspec.Struct, frozen=True):
@@ -45,6 +46,35 @@ async def top_up_user(view: FromView) -> Response[str]:
     )
     flash = Flash(view.t(text, login=user.login, parts=f"{abs(parts):,}"))
     return view.go(f"/users/{user.id}", flash=flash)
+
+
+class LowForm(msgspec.Struct, frozen=True):
+    """When parts count as low: a number of parts, or a share of the limit."""
+
+    low: Annotated[int, Meta(ge=0, le=10**12)]
+    low_unit: Literal["percent", "parts"] = "percent"
+
+
+def threshold_from(view: View) -> tuple[Threshold | None, dict[str, str]]:
+    """The threshold that a form asks for, or what is wrong with it."""
+    form, errors = view.parse(LowForm)
+    if form and form.low_unit == "percent" and form.low > 100:
+        errors["low"] = view.t(N_("A share is 0 to 100 percent."))
+    if form is None or errors:
+        return None, errors
+    return (Threshold(parts=form.low) if form.low_unit == "parts" else Threshold(percent=form.low)), {}
+
+
+@post("/users/{user_id:int}/low", **allow("users.write", about="user"))
+async def set_user_low(view: FromView) -> Response[str]:
+    """Say when this user's parts count as low."""
+    user = view.about_user
+    threshold, errors = threshold_from(view)
+    if threshold is None:
+        return await show_user(view, values=lists_values(view), errors=errors, status=422)
+    wanted = threshold
+    await view.write(lambda w: set_threshold(w, "user", user.id, user.login, wanted))
+    return view.go(f"/users/{user.id}", flash=Flash(view.t(N_("Saved."))))
 
 
 class StateForm(msgspec.Struct, frozen=True):
@@ -126,4 +156,4 @@ async def reset_password(view: FromView) -> Response[str]:
     return view.go(f"/users/{user.id}", flash=password_flash(view, user.login, password))
 
 
-ROUTES = (top_up_user, set_user_state, set_user_role, reset_password)
+ROUTES = (top_up_user, set_user_low, set_user_state, set_user_role, reset_password)

@@ -23,6 +23,7 @@ from store.listing import Cut
 from store.listing import Page as Rows
 from store.people_edit import Profile
 from store.people_list import GroupRow, UserFilter, UserRow, effective_review, list_groups, list_users
+from store.quota_low import Threshold, threshold_of
 
 ROLES = {"user": N_("User"), "admin": N_("Administrator")}
 STATES = {
@@ -96,6 +97,7 @@ class UserPage(Page, kw_only=True):
     review_from: str
     can_change: bool
     history: list[tuple[int, str, str, str]]
+    low: Threshold
     password: str = ""  # a temporary one, shown this once
 
 
@@ -364,6 +366,7 @@ async def show_user(
             review_from=review_note(view, source),
             can_change=view.may_change_user(user),
             history=audit_of(connection, f"user {user.login}", f"user {user.id}"),
+            low=threshold_of(connection, "user", user.id),
         )
 
     return await view.show(await view.read(build), status=status)
