@@ -13,6 +13,7 @@ from litestar.middleware import DefineMiddleware
 from admin.console import Console
 from admin.gate import FORM_PARTS_MAX, BadToken, GoElsewhere, OneAtATime, add_headers, declared, guard
 from admin.i18n import N_
+from admin.job_kinds import KINDS
 from admin.rendering import Page
 from admin.routes import ROUTES
 from admin.view import View
@@ -97,6 +98,7 @@ def create_app(console: Console) -> Litestar:
         debug=False,
     )
     app.state.console = console
+    console.background.learn(KINDS)
     for _ in declared(app):
         pass
     return app

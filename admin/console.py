@@ -11,6 +11,7 @@ import msgspec
 import structlog
 import trio
 
+from admin.background import Background
 from admin.backoff import LoginBackoff
 from admin.jobs import Jobs
 from admin.operations import Live, Operations, RouteAnswer, TextFigures
@@ -65,10 +66,17 @@ class Console:
         self.backoff = LoginBackoff()
         self.setup = SetupLink()
         self.jobs = Jobs()
+        self.background = Background(self)
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE)
         self._flashes: OrderedDict[bytes, list[Flash]] = OrderedDict()
         self._done: OrderedDict[tuple[bytes, str], str] = OrderedDict()
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+
+    async def run(self) -> None:
+        """What works beside the pages: preparations and jobs, until the console ends."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.jobs.run)
+            nursery.start_soon(self.background.run)
 
     async def off_loop(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Run what blocks on the disk, or takes long, in a worker thread."""

@@ -22,12 +22,13 @@ LINE_OCTETS_MAX = 4_194_304
 
 
 class Job(msgspec.Struct):
-    """A job as pages see it. `error` is a code of `Unreadable`, or "broken"."""
+    """A job as pages see it. `error` is a code of `Unreadable`, "broken" or "cancelled"."""
 
     rows: int = 0
     share: float = 0.0
     error: str = ""
     running: bool = True
+    scope: trio.CancelScope = msgspec.field(default_factory=trio.CancelScope)
 
 
 class Jobs:
@@ -48,6 +49,10 @@ class Jobs:
         """A job that runs, or ended with an error."""
         return self._jobs.get(key)
 
+    def numbers(self, prefix: str) -> list[int]:
+        """What stands behind this prefix in the keys of all that run or ended with an error."""
+        return [int(key.removeprefix(prefix)) for key in self._jobs if key.startswith(prefix)]
+
     async def start(self, key: str, order: Order, done: Callable[[Judged], Awaitable[None]]) -> None:
         """Judge the rows of an order; `done` keeps what came of it. A second one of a key waits for the first."""
         known = self._jobs.get(key)
@@ -58,6 +63,14 @@ class Jobs:
             await self._work(key, job, order, done)
         else:
             self._nursery.start_soon(self._work, key, job, order, done)
+
+    def cancel(self, key: str) -> bool:
+        """Kill the process of a job; False when none runs."""
+        job = self._jobs.get(key)
+        if job is None or not job.running:
+            return False
+        job.scope.cancel()
+        return True
 
     async def _work(
         self, key: str, job: Job, order: Order, done: Callable[[Judged], Awaitable[None]]
@@ -71,8 +84,12 @@ class Jobs:
                 job.rows, job.share = line.rows, line.share
 
         try:
-            async with self._turn:
-                await _ask(order, hear)
+            with job.scope:
+                async with self._turn:
+                    await _ask(order, hear)
+            if job.scope.cancelled_caught:
+                job.error = "cancelled"
+                return
             if isinstance(last, Judged):
                 await done(last)
                 del self._jobs[key]

@@ -10,7 +10,7 @@ import io
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Response
@@ -21,21 +21,40 @@ from admin.view import View
 from store.listing import COUNTED_MAX, ROWS_MAX, Cut
 from store.listing import Page as Rows
 
-Kind = Literal["text", "code", "number", "time", "badge", "link"]
+Kind = Literal["text", "code", "number", "time", "badge", "link", "progress", "actions"]
 EXPORT_STEP = 1000
 SIZES = (20, 50, 100, 200)
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 BYTE_ORDER_MARK = "\ufeff"  # Excel takes CSV for UTF-8 only with it
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
+class Act(msgspec.Struct, frozen=True):
+    """A button in a row: a form that is posted, or a link. `title` and `question` are translated."""
+
+    title: str
+    href: str
+    icon: str
+    post: bool = True
+    question: str = ""
+
+
 class Cell(msgspec.Struct, frozen=True):
-    """One value, and how people see it. `text` is translated; `tone` colours a badge."""
+    """One value, and how people see it. `text` is translated; `tone` colours a badge.
+
+    `percent` of a progress column, -1 without a bar; `actions` of an actions column.
+    """
 
     value: str | int | bool | None
     text: str = ""
     href: str = ""
     tone: str = ""
     note: str = ""  # a second, quieter line
+    percent: int = -1
+    actions: tuple[Act, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -113,6 +132,7 @@ class Listing(msgspec.Struct, frozen=True):
     sort_hrefs: Mapping[str, str]
     sort: str
     clear_href: str
+    here_href: str
     export_href: str
     size: int
 
@@ -159,6 +179,8 @@ def build(view: View, spec: ListSpec, connection: sqlite3.Connection) -> Listing
     size = {"size": str(cut.limit)} if cut.limit != view.preferences.page_size else {}
     sort = {"sort": cut.sort} if cut.sort != spec.sort else {}
 
+    here = {"after": write_key(cut.after)} if cut.after else {}
+
     def href(**parameters: str) -> str:
         query = urlencode({**spec.fixed, **parameters})
         return f"{spec.path}?{query}" if query else spec.path
@@ -184,6 +206,7 @@ def build(view: View, spec: ListSpec, connection: sqlite3.Connection) -> Listing
         },
         sort=cut.sort,
         clear_href=href(),
+        here_href=href(**given, **sort, **size, **here),
         export_href=href(**given, **sort, format="csv"),
         size=cut.limit,
     )
@@ -256,6 +279,12 @@ def csv_line(cells: Any) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(cells)
     return out.getvalue()
+
+
+def attachment(name: str) -> str:
+    """The header that makes browsers save an answer under a name, in any script (RFC 6266)."""
+    plain = "".join(one if one.isascii() and (one.isalnum() or one in "-_.") else "_" for one in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def guarded(text: str) -> str:

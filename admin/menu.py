@@ -31,7 +31,11 @@ class Chapter(msgspec.Struct, frozen=True):
 
 
 CHAPTERS = (
-    Chapter(N_("Overview"), "layout-dashboard", (Entry(N_("Dashboard"), "/", "dashboard"),)),
+    Chapter(
+        N_("Overview"),
+        "layout-dashboard",
+        (Entry(N_("Dashboard"), "/", "dashboard"), Entry(N_("Jobs"), "/jobs", "jobs")),
+    ),
     Chapter(
         N_("Business SMS"),
         "send",

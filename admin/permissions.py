@@ -69,6 +69,7 @@ MATRIX: dict[str, Permission] = {
         Permission("blacklist.write", "P19", _OWN, _SUBTREE),
         Permission("gateway.read", "P30", _NONE, _NONE),
         Permission("gateway.write", "P30", _NONE, _NONE),
+        Permission("jobs", "P31", _OWN, _SUBTREE),
         Permission("audit.read", "P32", _OWN, _SUBTREE),
     )
 }

@@ -9,6 +9,7 @@ from admin.pages import (
     dashboard,
     gateway,
     groups,
+    jobs,
     ledger,
     me,
     phrases,
@@ -44,4 +45,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *blacklist.ROUTES,
     *gateway.ROUTES,
     *audit.ROUTES,
+    *jobs.ROUTES,
 )

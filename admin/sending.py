@@ -77,6 +77,9 @@ JOB_ERRORS: Mapping[str, str] = {
         "The text is in an encoding that was not recognised. Choose another encoding, or save it as UTF-8."
     ),
     "rows": N_("There are more than 1,000,000 rows. Split the file."),
+    "cancelled": N_(
+        "The preparation was cancelled. Go back to the form and send it again, or discard the task."
+    ),
     "broken": N_("The file could not be read to its end. Save it as CSV and try again."),
 }
 MOVES: Mapping[str, str] = {
@@ -99,6 +102,7 @@ MOVES: Mapping[str, str] = {
     "expire": N_("Ended by its time"),
     "fail": N_("Failed"),
 }
+JOB_KEY = "task "
 UPLOADS_KEPT_S = 24 * 3600
 
 
@@ -214,7 +218,7 @@ async def prepare(view: View, task: int) -> None:
 
 
 def job_key(task: int) -> str:
-    return f"task {task}"
+    return f"{JOB_KEY}{task}"
 
 
 def job_of(view: View, task: TaskRow) -> Job | None:

@@ -179,7 +179,13 @@ class View:
 
     def flashes(self) -> list[Flash]:
         """What is to be told now; asked once."""
-        return self.console.take_flashes(self.viewer.session) if self.viewer else []
+        if self.viewer is None:
+            return []
+        ended = [
+            Flash(self.t(one.text, **one.values), "good" if one.good else "bad")
+            for one in self.console.background.take_news(self.viewer.id)
+        ]
+        return [*self.console.take_flashes(self.viewer.session), *ended]
 
     @property
     def csrf(self) -> str:

@@ -390,9 +390,10 @@ async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
         now=clock.now,
         wall_ms=clock.wall_ms,
     )
-    nursery.start_soon(console.jobs.run)
+    app = create_app(console)
+    nursery.start_soon(console.run)
     try:
-        address = await nursery.start(serve_console, create_app(console), settings.listen)
+        address = await nursery.start(serve_console, app, settings.listen)
     except OSError as error:
         raise cannot_listen("console", settings.listen, error) from error
     daemon.now_listens("console", address)

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from store.files import StoreError
+from store.jobs import JOB_TABLES
 from store.sending_schema import SENDING_TABLES
 
 config_migrations = Migrations("config")
@@ -344,6 +345,13 @@ _TASKS_IN_LEDGER = (
 def explain_what_tasks_take(database: Database) -> None:
     """The ledger tells what tasks hold, use and give back, and what was available after each movement."""
     for statement in _TASKS_IN_LEDGER:
+        database.execute(statement)
+
+
+@config_migrations()
+def keep_jobs(database: Database) -> None:
+    """Work that takes longer than a page: exports, imports."""
+    for statement in JOB_TABLES:
         database.execute(statement)
 
 
