@@ -1,6 +1,6 @@
 """What the console asks of the running daemon. `gateway/daemon.py` hands in an object that can do this."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ class Bind(msgspec.Struct, frozen=True):
     window_used: int
     window_max: int
     peer: str
+    enquire_link_ms: float = -1.0  # round trip of the last one, -1 before the first
 
 
 class Carrier(msgspec.Struct, frozen=True):
@@ -33,6 +34,12 @@ class Carrier(msgspec.Struct, frozen=True):
     maybe_duplicates: int
     message_id_rule: str
     binds: list[Bind]
+    sent_rate: float = 0.0
+    receipt_rate: float = 0.0
+    pace: float = 0.0  # parts a second that it may have now, 0 without a limit
+    slowed: float = 1.0  # share of its rate since it throttled us
+    last_error: str = ""
+    last_error_at: int = 0  # UTC ms
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -107,6 +114,25 @@ class Operations(Protocol):
         """Take people, words, blacklists, carriers and routes as config.db has them now."""
         ...
 
+    async def reload_directory(self) -> None:
+        """The same where only carriers, routes or accounts changed: milliseconds."""
+        ...
+
+    def rebind(self, carrier: int) -> bool:
+        """Unbind a carrier politely and bind anew; False when the daemon does not know it."""
+        ...
+
+    def throughput(self, since: int) -> Sequence[tuple[int, int, int, int, int]]:
+        """The seconds after `since` (UTC), at most 15 minutes: (second, accepted, taken, receipts, queued)."""
+        ...
+
+    async def day_sums(
+        self, from_minute: int, to_minute: int, accounts: Collection[int] | None
+    ) -> dict[str, int]:
+        """Parts born in these UTC minutes by name of `store.model.State`: QUEUED counts all, SENT those that a
+        carrier accepted; `accounts` None is all."""
+        ...
+
     def live(self) -> object:
         """What is happening at this moment: anything with the attributes of `Live`; cheap."""
         ...
@@ -151,6 +177,10 @@ class Operations(Protocol):
 
     def task_rate(self, task: int) -> float:
         """Messages of a task that leave in a second, at the moment."""
+        ...
+
+    async def task_carriers(self, task: int) -> list[tuple[str, int, int, int, int]]:
+        """(carrier, messages, accepted, delivered, failed) of a task, the busiest first."""
         ...
 
     async def choose_numbers(self, task: int, wanted: str, target: Path) -> int:

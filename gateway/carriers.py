@@ -97,8 +97,13 @@ class CarrierState:
         self.suspects: set[int] = set()  # parts in the store that may have been sent before a crash
         self.unsettled = 0  # answers that are not on disk yet
         self.accepted_rate = 0.0  # parts a second, over the last second
+        self.sent_rate = 0.0
+        self.receipt_rate = 0.0
+        self.last_refusal = (0, 0)  # when (UTC ms), with which status
         self._measured_at = clock.now()
         self._measured_accepted = 0
+        self._measured_sent = 0
+        self._measured_receipts = 0
         self.limited_by = "bind"
         self.carrier = carrier
         self.dresser = Dresser(carrier)
@@ -144,11 +149,14 @@ class CarrierState:
         elapsed = now - self._measured_at
         if elapsed > 0:
             self.accepted_rate = (self.accepted - self._measured_accepted) / elapsed
+            self.sent_rate = (self.sent - self._measured_sent) / elapsed
+            self.receipt_rate = (self.receipts - self._measured_receipts) / elapsed
         if self.adaptive.factor < 1.0 and self.accepted_rate > self._measured_rate:
             # It takes more than it seemed to when it began to throttle us, perhaps within a burst.
             self._measured_rate = self.accepted_rate
             self._set_pace()
         self._measured_at, self._measured_accepted = now, self.accepted
+        self._measured_sent, self._measured_receipts = self.sent, self.receipts
 
     def rise(self, now: float) -> None:
         """Once a second: undo the slow-down little by little."""

@@ -1,7 +1,7 @@
 """The daemon as the console sees it: what it may ask and cause, and nothing else."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 FORCING_SHOWN_MAX = 10
+IDS_JOINED = 60 << 30  # ids of a minute: those of others between are skipped faster than another query
 FAILING_PASSES_MAX = 200  # of a task whose failures are told: half a second of reading
 # Whom a resend is for, by the states in which their messages ended.
 CHOSEN: Mapping[str, tuple[int, ...]] = {
@@ -75,6 +76,28 @@ class ConsoleOperations:
     async def reload(self) -> None:
         """Take people, words, blacklists, carriers and routes as config.db has them now."""
         await self._daemon.reload()
+
+    async def reload_directory(self) -> None:
+        """The same where only carriers, routes or accounts changed: milliseconds."""
+        await self._daemon.reload_directory()
+
+    def rebind(self, carrier: int) -> bool:
+        """Unbind a carrier politely and bind anew; False when the daemon does not know it."""
+        if carrier not in self._daemon.core.carriers:
+            return False
+        self._daemon.rebind(carrier)
+        return True
+
+    def throughput(self, since: int) -> Sequence[tuple[int, int, int, int, int]]:
+        """The seconds after `since` (UTC), at most 15 minutes: (second, accepted, taken, receipts, queued)."""
+        return self._daemon.core.throughput.since(since)
+
+    async def day_sums(
+        self, from_minute: int, to_minute: int, accounts: Collection[int] | None
+    ) -> dict[str, int]:
+        """Parts born in these UTC minutes by state: QUEUED counts all, SENT those that a carrier accepted."""
+        sums = await self._daemon.ports.store.read(lambda s: s.rollup_sums(from_minute, to_minute, accounts))
+        return {State(state).name: parts for state, parts in sums.items()}
 
     def live(self) -> Status:
         """The daemon at this moment."""
@@ -204,6 +227,28 @@ class ConsoleOperations:
         found: dict[int, RowState] = await daemon.ports.store.read(read)
         return found
 
+    async def task_carriers(self, task: int) -> list[tuple[str, int, int, int, int]]:
+        """(carrier, messages, accepted, delivered, failed) of a task, the busiest first."""
+        daemon = self._daemon
+
+        def read(store: TrafficStore) -> dict[int, list[int]]:
+            with TaskFile.open(folder_of(daemon.data, task) / ROWS) as file:
+                passes = [one for one in file.passes(0, file.position()) if one.accepted]
+            sums: dict[int, list[int]] = {}
+            for first, last in joined(passes):
+                for carrier, counts in store.message_carriers(task, first, last).items():
+                    before = sums.setdefault(carrier, [0, 0, 0, 0])
+                    sums[carrier] = [a + b for a, b in zip(before, counts, strict=True)]
+            return sums
+
+        sums = await daemon.ports.store.read(read)
+        names = {one.id: one.name for one in daemon.core.directory.carriers.values()}
+        rows = [
+            (names.get(carrier, "—"), counts[0], counts[1], counts[2], counts[3])
+            for carrier, counts in sums.items()
+        ]
+        return sorted(rows, key=lambda row: -row[1])
+
     async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
         """(reason in words, messages) of what failed, the most frequent first."""
         daemon = self._daemon
@@ -223,3 +268,14 @@ class ConsoleOperations:
 
         found: list[tuple[str, int]] = await daemon.ports.store.read(read)
         return found
+
+
+def joined(passes: Sequence[Pass]) -> list[tuple[int, int]]:
+    """Ranges of ids that hold these passes; what lies close together is one range, for one reading."""
+    ranges: list[tuple[int, int]] = []
+    for one in passes:
+        if ranges and one.first_id - ranges[-1][1] < IDS_JOINED:
+            ranges[-1] = (ranges[-1][0], one.last_id)
+        else:
+            ranges.append((one.first_id, one.last_id))
+    return ranges

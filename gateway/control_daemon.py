@@ -7,6 +7,7 @@ import msgspec
 
 from filters.verdict import explain
 from gateway.control import ControlError, Handler
+from gateway.control_carriers import carrier_operations
 from gateway.control_store import store_operations, webhook_rules
 from gateway.control_traffic import copy_files, life_report, parked_report
 from gateway.control_webhooks import webhook_operations
@@ -87,6 +88,7 @@ def operations(daemon: "Daemon") -> dict[str, Handler]:
             changed=changed,
         )
         | webhook_operations(daemon)
+        | carrier_operations(daemon)
         | {
             "send": send,
             "message": message,

@@ -34,6 +34,7 @@ from gateway.smpp.message_ids import HabitLearner
 from gateway.smpp.pdu import DataSm, DeliverSm, SubmitSm
 from gateway.smpp.receipts import ReceiptFields, parse_receipt
 from gateway.split import SplitMessages
+from gateway.throughput import Throughput
 from gateway.wall import WallWatch
 from gateway.withheld import Withheld
 from store.directory import Directory
@@ -56,6 +57,7 @@ class Core:
         self.numbering = Numbering(config.smpp.home_country)
         self.ids = IdSource(lambda: ports.clock.wall_ms() / 1000, node=config.store.node, last=last_id)
         self.quota = QuotaBook()
+        self.throughput = Throughput()
         self.committer = Committer(ports.store.apply)
         self.accounts: dict[int, AccountState] = {}
         self.accounts_by_system_id: dict[str, AccountState] = {}

@@ -113,6 +113,13 @@ class Daemon:
         if self.front is not None:
             self.front.webhooks.reconcile()
 
+    def rebind(self, carrier: int) -> None:
+        """End a carrier's binds politely (answers come, then unbind) and bind anew; one that waits to bind does
+        so now. The carrier must exist."""
+        self.dialer.reconcile(rebind=carrier)
+        if self._links is not None:
+            self.server.rebind(carrier, self._links)
+
     async def _consolidate(self, day: int) -> None:
         """A day is sealed: its used parts go into config.db, where they outlive the day's file."""
         usage = await self.ports.store.read(lambda s: s.usage(day))

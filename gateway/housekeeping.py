@@ -17,6 +17,7 @@ from gateway.delivery import INBOUND, RECEIPT, Event
 from gateway.operations import WAITING
 from gateway.outbound import Refill
 from gateway.pausing import Resuming
+from gateway.throughput import Totals
 from store.model import NO_ANSWER, Changes, Delivered, Part, PartFlag, State
 from store.port import Event as StoredEvent
 from store.sqlite_errors import is_full
@@ -235,6 +236,16 @@ class Housekeeping:
         for account in core.accounts.values():
             account.outbox.tick(now)
             account.pump()
+        carriers = core.carriers.values()
+        core.throughput.sample(
+            core.clock.wall_ms() // 1000,
+            Totals(
+                sum(account.accepted for account in core.accounts.values()),
+                sum(carrier.accepted for carrier in carriers),
+                sum(carrier.receipts for carrier in carriers),
+            ),
+            sum(carrier.queue.length for carrier in carriers),
+        )
 
     async def fail_over(self, carrier: "CarrierState") -> None:
         """Give waiting messages of a carrier that is down to the next carrier of their route that is up."""

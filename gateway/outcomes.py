@@ -137,6 +137,7 @@ class Outcomes:
                     events += self._match_parked(carrier, smsc_id, part, changes)
                 continue
             carrier.refused[status] = carrier.refused.get(status, 0) + 1
+            carrier.last_refusal = (now_ms, status)
             if self._decided(part) or (late and part.state != State.HELD):
                 continue  # another attempt has decided, or will
             if status in THROTTLING or status in TEMPORARY or status in carrier.carrier.retry_statuses:

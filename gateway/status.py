@@ -4,6 +4,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.carriers import CarrierState
+from gateway.smpp.constants import status_name
+from gateway.smpp.session import Session
+
 if TYPE_CHECKING:
     from gateway.daemon import Daemon
 
@@ -14,6 +18,7 @@ class BindStatus(msgspec.Struct, frozen=True):
     window_used: int
     window_max: int
     peer: str
+    enquire_link_ms: float  # round trip of the last one, -1 before the first
 
 
 class CarrierStatus(msgspec.Struct, frozen=True):
@@ -32,6 +37,12 @@ class CarrierStatus(msgspec.Struct, frozen=True):
     maybe_duplicates: int
     message_id_rule: str
     binds: list[BindStatus]
+    sent_rate: float
+    receipt_rate: float
+    pace: float  # parts a second that it may have now, 0 without a limit
+    slowed: float  # share of its rate since it throttled us, 1 when it does not
+    last_error: str
+    last_error_at: int  # UTC ms, 0 for none
 
 
 class AccountStatus(msgspec.Struct, frozen=True):
@@ -58,6 +69,18 @@ class Status(msgspec.Struct, frozen=True):
     inbound_unowned: int
     carriers: list[CarrierStatus]
     accounts: list[AccountStatus]
+
+
+def _round_trip_ms(session: Session) -> float:
+    took_s = session.statistics().enquire_link_round_trip_s
+    return -1.0 if took_s is None else round(took_s * 1000, 2)
+
+
+def _last_error(daemon: "Daemon", state: CarrierState) -> tuple[str, int]:
+    """What went wrong last: a bind that did not come about or ended, or a message that was refused."""
+    at, status = state.last_refusal
+    why, why_at = daemon.dialer.last_trouble.get(state.id, ("", 0))
+    return (status_name(status), at) if at > why_at else (why, why_at)
 
 
 def status_report(daemon: "Daemon") -> Status:
@@ -98,9 +121,15 @@ def status_report(daemon: "Daemon") -> Status:
                         bind.session.window_used,
                         bind.session.window_max,
                         bind.peer,
+                        _round_trip_ms(bind.session),
                     )
                     for bind in state.binds
                 ],
+                round(state.sent_rate, 1),
+                round(state.receipt_rate, 1),
+                round(state.pacer.rate, 1),
+                round(state.adaptive.factor, 3),
+                *_last_error(daemon, state),
             )
             for state in core.carriers.values()
         ],

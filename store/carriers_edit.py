@@ -1,4 +1,4 @@
-"""Carriers and routes as the console shows them, and pausing one."""
+"""Carriers and routes as the console shows them; pausing one, and its rate."""
 
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from store.directory import Carrier
+from store.refusals import Refused
 
 if TYPE_CHECKING:
     from store.config_db import Writing
+
+
+RATE_MAX = 1_000_000
 
 
 class CarrierRow(msgspec.Struct, frozen=True):
@@ -81,4 +85,29 @@ def set_carrier_state(transaction: "Writing", carrier: int, state: str) -> str:
     if row[1] != state:
         transaction.run("UPDATE carrier SET state = ? WHERE id = ?", (state, carrier))
         transaction.audit("carrier.state", f"carrier {row[0]}", state=[row[1], state])
+    return str(row[0])
+
+
+def set_carrier_rate(transaction: "Writing", carrier: int, rate: int) -> str:
+    """Parts a second over all binds, 0 for no limit; gives the carrier's name, "" if there is none.
+
+    Raises Refused ("carrier-rate") for a rate that no carrier can have.
+    """
+    row = transaction.run(
+        "SELECT name, settings FROM carrier WHERE id = ? AND state <> 'deleted'", (carrier,)
+    ).fetchone()
+    if row is None:
+        return ""
+    if not 0 <= rate <= RATE_MAX:
+        raise Refused(
+            "carrier-rate", f"The rate is 0 (no limit) to {RATE_MAX:,} parts a second.", most=RATE_MAX
+        )
+    known: dict[str, Any] = msgspec.json.decode(row[1])
+    before = known.get("rate", 0)
+    if before != rate:
+        known["rate"] = rate
+        transaction.run(
+            "UPDATE carrier SET settings = ? WHERE id = ?", (msgspec.json.encode(known).decode(), carrier)
+        )
+        transaction.audit("carrier.rate", f"carrier {row[0]}", rate=[before, rate])
     return str(row[0])

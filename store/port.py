@@ -279,6 +279,12 @@ class TrafficStore(Protocol):
         """Rows of minutes in [from_minute, to_minute)."""
         ...
 
+    def rollup_sums(
+        self, from_minute: int, to_minute: int, accounts: Collection[int] | None = None
+    ) -> dict[int, int]:
+        """state -> parts over minutes in [from_minute, to_minute), of some accounts or of all (None)."""
+        ...
+
     def message_states(self, ranges: Sequence[tuple[int, int]]) -> Counter[tuple[int, bool]]:
         """Messages with parts in these ranges of ids: (state, a carrier had taken it; of FAILED) -> count."""
         ...
@@ -287,6 +293,12 @@ class TrafficStore(Protocol):
         self, task: int, first_id: int, last_id: int
     ) -> dict[tuple[int, int], tuple[int, int]]:
         """(state, error) -> (messages, parts that a carrier accepted) of a task's messages in a range of ids."""
+        ...
+
+    def message_carriers(
+        self, task: int, first_id: int, last_id: int
+    ) -> dict[int, tuple[int, int, int, int]]:
+        """carrier -> (messages, accepted, delivered, failed) of a task's messages in a range of ids."""
         ...
 
     def numbers_in_states(self, task: int, first_id: int, last_id: int, states: tuple[int, ...]) -> list[int]:

@@ -1,8 +1,9 @@
 """Figures: roll-ups and usage as kept, and recounted from the rows."""
 # ruff: noqa: S608 - names and numbers put into SQL are ours; every value is a parameter
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from store.day_files import name_of_day
 from store.day_schema import first_id_of
@@ -30,6 +31,26 @@ class FigureReads(DayReads):
                         )
                     ]
         return found
+
+    def rollup_sums(
+        self, from_minute: int, to_minute: int, accounts: Collection[int] | None = None
+    ) -> dict[int, int]:
+        """state -> parts over minutes in [from_minute, to_minute), of some accounts or of all (None)."""
+        sums: Counter[int] = Counter()
+        mine = "" if accounts is None else " AND account IN (SELECT value FROM json_each(?3))"
+        values: tuple[object, ...] = (from_minute, to_minute)
+        if accounts is not None:
+            values += (json.dumps(sorted(accounts)),)
+        for day in self._files.days:
+            if day * 1440 < to_minute and (day + 1) * 1440 > from_minute:
+                with self._reader(day) as connection:
+                    for state, parts in connection.execute(
+                        f"SELECT state, sum(parts) FROM rollup WHERE minute >= ?1 AND minute < ?2{mine}"
+                        " GROUP BY state",
+                        values,
+                    ):
+                        sums[state] += parts
+        return dict(sums)
 
     def recount_rollups(self, day: int) -> list[Rollup]:
         """The same rows of a day, counted from its parts, attempts and outcomes."""

@@ -41,6 +41,30 @@ class TaskReads(DayReads):
                     found[state_, error] = (before[0] + messages, before[1] + accepted)
         return found
 
+    def message_carriers(
+        self, task: int, first_id: int, last_id: int
+    ) -> dict[int, tuple[int, int, int, int]]:
+        """carrier -> (messages, accepted, delivered, failed) of a task's messages within a range of ids.
+
+        A message is counted where its first part is.
+        """
+        found: dict[int, tuple[int, int, int, int]] = {}
+        for day in range(id_day(first_id), id_day(last_id) + 1):
+            if day not in self._files.days:
+                continue
+            end = int(State.DELIVERED)
+            query = (
+                f"SELECT p.carrier, count(*), sum({accepted_sql(day)}), ifnull(sum(o.state = {end}), 0),"
+                f" ifnull(sum(o.state > {end} AND o.state <> {int(State.CANCELLED)}), 0)"
+                " FROM part p LEFT JOIN outcome o ON o.part_id = p.id"
+                " WHERE p.id BETWEEN ? AND ? AND p.task = ? AND p.part_no = 1 GROUP BY 1"
+            )
+            with self._reader(day) as connection:
+                for carrier, *counts in connection.execute(query, (first_id, last_id, task)):
+                    before = found.get(carrier, (0, 0, 0, 0))
+                    found[carrier] = tuple(map(sum, zip(before, counts, strict=True)))  # type: ignore[assignment]
+        return found
+
     def numbers_in_states(self, task: int, first_id: int, last_id: int, states: tuple[int, ...]) -> list[int]:
         """Destinations of a task's messages within a range of ids of which a part has ended in these states."""
         found: dict[int, None] = {}

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "message": ("gateway.cli.message:message", "Print a message's whole life."),
     "receipts": ("gateway.cli.receipts:receipts", "Look at receipts that match no message."),
     "webhooks": ("gateway.cli.webhooks:webhooks", "Look after webhooks: list, test, dead letters, replay."),
+    "carriers": ("gateway.cli.carriers:carriers", "Look after carriers: list, pause, resume, rate, rebind."),
     "sim": ("gateway.cli.sim:sim", "Run a simulated carrier or ESME."),
     "bench": ("gateway.cli.bench:bench", "Measure."),
     "backup": ("gateway.cli.backup:backup", "Copy the store, while the gateway runs or not."),

@@ -102,6 +102,9 @@ class Dialer:
         self._numbers = 0
         self.links: set[Link] = set()
         self.trouble: dict[int, str] = {}  # carrier -> why it is not bound, for people
+        self.last_trouble: dict[
+            int, tuple[str, int]
+        ] = {}  # the same with when (UTC ms), kept once it is bound
 
     async def run(self) -> None:
         """Keep the binds that the directory wants until cancelled."""
@@ -112,15 +115,16 @@ class Dialer:
 
     # -- what is wanted ---------------------------------------------------------------------------
 
-    def reconcile(self) -> None:
-        """Start what is new, end what is gone, and rebind what now connects differently."""
+    def reconcile(self, *, rebind: int = 0) -> None:
+        """Start what is new, end what is gone, and rebind what now connects differently, or the carrier `rebind`."""
         nursery = self._nursery
         if nursery is None or self._core.draining:
             return
         wanted = self._wanted()
         leaving: dict[Key, _Slot] = {}
         for key, slot in list(self._slots.items()):
-            if key not in wanted or connects_differently(slot.settings, wanted[key]):
+            again = key[0] == rebind
+            if again or key not in wanted or connects_differently(slot.settings, wanted[key]):
                 leaving[key] = self._slots.pop(key)
                 nursery.start_soon(self._retire, slot)
             else:
@@ -227,6 +231,7 @@ class Dialer:
             say = log.error if lasting else log.warning
             say("carrier not bound", carrier=carrier.carrier.name, because=what)
             self.trouble[carrier.id] = what
+        self.last_trouble[carrier.id] = (what, self._core.clock.wall_ms())
 
     async def _once(self, slot: _Slot) -> None:
         """Connect, bind, and run the link until it ends."""
@@ -254,6 +259,8 @@ class Dialer:
                 self._ticker.remove(link)
                 self.links.discard(link)
                 log.info("unbound", carrier=settings.name, number=link.number, because=link.closing)
+                if link.closing and not slot.retired:
+                    self.last_trouble[carrier.id] = (link.closing, self._core.clock.wall_ms())
                 if not carrier.binds and link.closing:
                     self.trouble[carrier.id] = link.closing
         finally:

@@ -353,6 +353,12 @@ class SmppServer:
             if not link.leaving and not self._may_stay(link):
                 nursery.start_soon(link.leave, LEAVE_S)
 
+    def rebind(self, carrier: int, nursery: trio.Nursery) -> None:
+        """Unbind a carrier that connects to us; it comes again by itself."""
+        for link in list(self.links):
+            if isinstance(link, CarrierLink) and link.carrier.id == carrier and not link.leaving:
+                nursery.start_soon(link.leave, LEAVE_S)
+
     def _may_stay(self, link: Link) -> bool:
         if isinstance(link, EsmeLink):
             return link.account.id in self._core.accounts and link.account.active

@@ -30,7 +30,7 @@ def report(of: World) -> Status:
     daemon = SimpleNamespace(
         core=core,
         addresses={"smpp": ("127.0.0.1", 2775)},
-        dialer=SimpleNamespace(trouble={1: "wrong password"}),
+        dialer=SimpleNamespace(trouble={1: "wrong password"}, last_trouble={1: ("wrong password", 5)}),
     )
     return status_report(cast(Any, daemon))
 
@@ -43,7 +43,10 @@ def test_the_report_says_what_is_and_survives_the_wire() -> None:
     )
     bind = FakeBind(of.carrier)
     cast(Any, bind).session = SimpleNamespace(
-        state=SimpleNamespace(value="bound_trx"), window_used=2, window_max=10
+        state=SimpleNamespace(value="bound_trx"),
+        window_used=2,
+        window_max=10,
+        statistics=lambda: SimpleNamespace(enquire_link_round_trip_s=0.0125),
     )
     of.answer((of.sent(), ok(b"a1")))
     of.sent()
@@ -53,6 +56,8 @@ def test_the_report_says_what_is_and_survives_the_wire() -> None:
     assert status.listeners == {"smpp": "127.0.0.1:2775"}
     assert (status.parked_receipts, status.unmatched_receipts, status.inbound) == (1, 1, 3)
     first, second = status.carriers
+    assert (first.last_error, first.last_error_at, second.last_error) == ("wrong password", 5, "")
+    assert first.binds[0].enquire_link_ms == 12.5
     assert (first.name, first.up, first.trouble, first.accepted, first.awaiting_receipt) == (
         "a",
         True,
