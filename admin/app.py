@@ -10,12 +10,23 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 
+from admin import proofs
 from admin.console import Console
-from admin.gate import FORM_PARTS_MAX, BadToken, GoElsewhere, OneAtATime, add_headers, declared, guard
+from admin.gate import (
+    FORM_PARTS_MAX,
+    BadToken,
+    GoElsewhere,
+    OneAtATime,
+    ProveFirst,
+    add_headers,
+    declared,
+    guard,
+)
 from admin.i18n import N_
 from admin.job_kinds import KINDS
 from admin.rendering import Page
 from admin.routes import ROUTES
+from admin.security import SAFE_METHODS
 from admin.view import View
 
 log = structlog.get_logger("console")
@@ -30,6 +41,16 @@ class ErrorPage(Page, kw_only=True):
     template = "error.html"
     status: int
     text: str
+
+
+class ProofPage(Page, kw_only=True):
+    """Asks once more who it is; sends what was asked for along again."""
+
+    template = "proof.html"
+    action: str
+    fields: list[tuple[str, str]]
+    error: str
+    code: bool
 
 
 ERRORS = {
@@ -67,6 +88,8 @@ def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[st
     view = getattr(request.state, "view", None) or View(console, request)
     if isinstance(error, GoElsewhere):
         return view.go(error.detail)
+    if isinstance(error, ProveFirst):
+        return view.show_now(_proof_page(view, error.problem), 401)
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 500:
         # Frames only: a traceback with values could hold a password or a text.
@@ -77,6 +100,19 @@ def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[st
     title, text = TOKEN if isinstance(error, BadToken) else ERRORS[status]
     page = ErrorPage(title=view.t(title), status=status, text=view.t(text))
     return view.show_now(page, status)
+
+
+def _proof_page(view: View, problem: str) -> ProofPage:
+    path, query = view.request.scope["path"], view.request.scope["query_string"].decode("latin-1")
+    asked = f"{path}?{query}" if query else path
+    fields = [("next", asked)] if view.request.method in SAFE_METHODS else proofs.kept_fields(view.form)
+    return ProofPage(
+        title=view.t(N_("Is it still you?")),
+        action="/me/proof" if view.request.method in SAFE_METHODS else asked,
+        fields=fields,
+        error=problem,
+        code=view.me.second_factor,
+    )
 
 
 def create_app(console: Console) -> Litestar:

@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -15,6 +15,7 @@ from admin.background import Background
 from admin.backoff import LoginBackoff
 from admin.jobs import Jobs
 from admin.operations import Live, Operations, RouteAnswer, TextFigures
+from admin.proofs import HALF_S, ForAWhile, Half
 from admin.setup import SetupLink
 from store import sessions
 from store.config_db import ConfigStore
@@ -40,6 +41,8 @@ class ConsoleOptions(msgspec.Struct, frozen=True):
 
     public_url: str = ""  # https address behind a proxy; "" is plain HTTP as asked
     trusted_proxies: tuple[str, ...] = ()
+    second_factor: Literal["optional", "administrators", "everybody"] = "optional"  # who must have one
+    review_allow_self: Literal["auto", "yes", "no"] = "auto"
 
     @property
     def secure(self) -> bool:
@@ -65,6 +68,8 @@ class Console:
         self.wall_ms = wall_ms
         self.backoff = LoginBackoff()
         self.setup = SetupLink()
+        self.half_sign_ins: ForAWhile[Half] = ForAWhile(HALF_S)
+        self.new_secrets: ForAWhile[str] = ForAWhile(HALF_S * 3)  # an app may have to be installed first
         self.jobs = Jobs()
         self.background = Background(self)
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE)

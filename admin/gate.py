@@ -21,7 +21,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from admin import security
+from admin import proofs, security
 from admin.console import Console
 from admin.permissions import MATRIX, Reach, may, reach
 from admin.view import View, cookie_name
@@ -31,6 +31,7 @@ from store.scope import Within
 from store.tasks import read_task
 
 FORM_PARTS_MAX = 600
+EXPORTS = frozenset({"csv", "json", "xlsx"})
 
 
 class GoElsewhere(HTTPException):
@@ -40,6 +41,16 @@ class GoElsewhere(HTTPException):
 
     def __init__(self, location: str) -> None:
         super().__init__(detail=location, status_code=303, headers={"location": location})
+
+
+class ProveFirst(HTTPException):
+    """Instead of an answer: say once more who you are. `problem` is what was wrong with what was said."""
+
+    status_code = 401
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__(detail=problem, status_code=401)
+        self.problem = problem
 
 
 class BadToken(PermissionDeniedException):
@@ -79,8 +90,25 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise PermissionDeniedException
     if view.viewer and view.viewer.password_temporary and permission not in ("public", "session"):
         raise GoElsewhere("/me/password")
+    if view.lacks_second_factor and permission not in ("public", "session"):
+        raise GoElsewhere("/me/second-factor")
     if options.get("about"):
         await _find(view, options["about"], permission, connection)
+    if options.get("proof") or (view.viewer and _is_export(connection)):
+        await _prove(view)
+
+
+def _is_export(request: Request[Any, Any, Any]) -> bool:
+    return request.query_params.get("format", "") in EXPORTS
+
+
+async def _prove(view: View) -> None:
+    if view.viewer is None or proofs.is_fresh(view):
+        return
+    given = view.field("_proof")
+    problem = await proofs.prove(view, given) if given else ""
+    if problem or not given:
+        raise ProveFirst(problem)
 
 
 async def _recognise(view: View, *, quiet: bool) -> None:

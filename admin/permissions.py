@@ -109,12 +109,14 @@ def may_touch(viewer: Viewer, permission: str, *, group: int, is_admin: bool, is
     return group != viewer.group or not (is_admin or is_group)
 
 
-def allow(permission: str, *, about: str = "", quiet: bool = False) -> dict[str, Any]:
+def allow(permission: str, *, about: str = "", quiet: bool = False, proof: bool = False) -> dict[str, Any]:
     """What a route says of itself.
 
     Args:
       about: "user", "group" or "task": the path parameter `user_id`, `group_id` or `task_id` names one.
       quiet: a request that the page makes by itself, which does not keep a session alive.
+      proof: something dangerous (parts, passwords, exports): who asks proves again who they are, unless they
+        did so lately. A list that is asked for as a file does so in any case.
     """
     assert permission in MATRIX, permission
-    return {"opt": {"permission": permission, "about": about, "quiet": quiet}}
+    return {"opt": {"permission": permission, "about": about, "quiet": quiet, "proof": proof}}

@@ -69,6 +69,13 @@ class View:
     def role(self) -> Role:
         return role_of(self.viewer)
 
+    @property
+    def lacks_second_factor(self) -> bool:
+        """Whether the viewer must have a second factor by the configuration, and has none."""
+        asked = self.console.options.second_factor
+        wanted = self.role > Role.ANYONE if asked == "everybody" else self.role >= Role.ADMIN
+        return self.viewer is not None and asked != "optional" and wanted and not self.viewer.second_factor
+
     def may(self, permission: str) -> bool:
         """Whether this permission opens anything to the viewer."""
         return may(self.viewer, permission)

@@ -393,7 +393,12 @@ async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
     console = Console(
         daemon.configuration,
         ConsoleOperations(daemon),
-        ConsoleOptions(settings.public_url, settings.trusted_proxies),
+        ConsoleOptions(
+            settings.public_url,
+            settings.trusted_proxies,
+            second_factor=settings.second_factor,
+            review_allow_self=settings.review_allow_self,
+        ),
         now=clock.now,
         wall_ms=clock.wall_ms,
     )

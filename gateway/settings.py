@@ -190,6 +190,20 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="CIDR blocks whose X-Forwarded-For is believed, for the log and the brake on guessing."
         ),
     ] = ()
+    second_factor: Annotated[
+        Literal["optional", "administrators", "everybody"],
+        Meta(
+            description="Who must sign in with a code of an authenticator app too; without one they are led"
+            " to set it up and nowhere else."
+        ),
+    ] = "optional"
+    review_allow_self: Annotated[
+        Literal["auto", "yes", "no"],
+        Meta(
+            description='Whether an administrator may approve their own task. "auto": only while there is'
+            " no other active administrator."
+        ),
+    ] = "auto"
 
 
 class KannelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from store import second_factor
 from store.files import StoreError
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def make_admin(
             "UPDATE user SET role = 'admin', state = 'active', password_hash = ? WHERE id = ?",
             (password_hash, identifier),
         )
+        # Who stands at the machine itself is the way back in for somebody who lost their telephone.
+        second_factor.remove(transaction, identifier, action="second-factor.reset")
     transaction.audit("admin.create", f"user {login}", group=path)
     return str(path)
 

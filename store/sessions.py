@@ -36,6 +36,8 @@ class Viewer(msgspec.Struct, frozen=True):
     preferences: Preferences
     session: bytes  # hash
     seen_at: int
+    proved_at: int  # when this session last proved who sits there
+    second_factor: bool
 
 
 class SessionRow(msgspec.Struct, frozen=True):
@@ -60,9 +62,9 @@ def begin_session(transaction: "Writing", session_id: str, user: int, *, address
         (transaction.at - IDLE_MS_MAX, transaction.at - AGE_MS_MAX),
     )
     transaction.run(
-        "INSERT INTO console_session (hash, user_id, created_at, seen_at, address, agent)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (session_hash(session_id), user, transaction.at, transaction.at, address, agent[:200]),
+        "INSERT INTO console_session (hash, user_id, created_at, seen_at, proved_at, address, agent)"
+        " VALUES (?1, ?2, ?3, ?3, ?3, ?4, ?5)",
+        (session_hash(session_id), user, transaction.at, address, agent[:200]),
     )
     transaction.run("UPDATE user SET signed_in_at = ? WHERE id = ?", (transaction.at, user))
 
@@ -71,7 +73,7 @@ def viewer(connection: sqlite3.Connection, session: bytes, now_ms: int) -> Viewe
     """Whose session this is; None for one that is unknown, over, or whose user may no longer sign in."""
     row = connection.execute(
         "SELECT u.id, u.login, u.name, u.role, g.id, g.path, g.parent IS NULL, u.password_temporary,"
-        " u.preferences, s.seen_at, s.created_at FROM console_session s"
+        " u.preferences, s.seen_at, s.created_at, s.proved_at, u.totp_sealed IS NOT NULL FROM console_session s"
         " JOIN user u ON u.id = s.user_id JOIN user_group g ON g.id = u.group_id"
         " WHERE s.hash = ? AND u.state = 'active'",
         (session,),
@@ -90,12 +92,19 @@ def viewer(connection: sqlite3.Connection, session: bytes, now_ms: int) -> Viewe
         preferences=preferences_of(row[8]),
         session=session,
         seen_at=row[9],
+        proved_at=row[11],
+        second_factor=bool(row[12]),
     )
 
 
 def touch_session(transaction: "Writing", session: bytes) -> None:
     """The session was used just now."""
     transaction.run("UPDATE console_session SET seen_at = ? WHERE hash = ?", (transaction.at, session))
+
+
+def prove_session(transaction: "Writing", session: bytes) -> None:
+    """Who uses the session proved just now who they are."""
+    transaction.run("UPDATE console_session SET proved_at = ? WHERE hash = ?", (transaction.at, session))
 
 
 def end_session(transaction: "Writing", session: bytes) -> None:
@@ -128,6 +137,7 @@ class Credentials(msgspec.Struct, frozen=True):
     login: str
     password_hash: str
     state: str
+    second_factor: bool = False
 
     def __repr__(self) -> str:
         """The credentials without the hash."""
@@ -137,10 +147,11 @@ class Credentials(msgspec.Struct, frozen=True):
 def credentials(connection: sqlite3.Connection, login: str) -> Credentials | None:
     """By login, in any case of its letters."""
     row = connection.execute(
-        "SELECT id, login, password_hash, state FROM user WHERE lower(login) = lower(?) ORDER BY login = ? DESC",
+        "SELECT id, login, password_hash, state, totp_sealed IS NOT NULL FROM user"
+        " WHERE lower(login) = lower(?) ORDER BY login = ? DESC",
         (login, login),
     ).fetchone()
-    return Credentials(*row) if row else None
+    return Credentials(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
 
 
 def has_admin(connection: sqlite3.Connection) -> bool:

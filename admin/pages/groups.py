@@ -181,7 +181,7 @@ async def edit_group(view: FromView) -> Response[str]:
     return view.go(f"/users/groups/{about.id}", flash=Flash(view.t(N_("Saved."))))
 
 
-@post("/users/groups/{group_id:int}/parts", **allow("groups.write", about="group"))
+@post("/users/groups/{group_id:int}/parts", **allow("groups.write", about="group", proof=True))
 async def top_up_group(view: FromView) -> Response[str]:
     """Give parts from the parent's remaining ones (root groups: out of nothing), or take back."""
     form, errors = view.parse(PartsForm)

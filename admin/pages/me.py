@@ -11,18 +11,19 @@ from msgspec import Meta
 from admin import passwords
 from admin.console import Flash
 from admin.i18n import N_
+from admin.pages import second_factor as own_second_factor
 from admin.pages.sign_in import new_password_errors
 from admin.permissions import allow
+from admin.proofs import WRONG_PASSWORD
 from admin.rendering import Page
 from admin.view import FromView, View
-from store import people_edit, sessions
+from store import people_edit, second_factor, sessions
 from store.config_db import Writing
 from store.preferences import Language, Preferences, Theme
 
 ZONES = sorted(
     zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/"))
 )
-OLD_WRONG = N_("This is not your password.")
 
 
 class MePage(Page, kw_only=True):
@@ -32,6 +33,7 @@ class MePage(Page, kw_only=True):
     sessions: list[sessions.SessionRow]
     errors: Mapping[str, str]
     zones: list[str]
+    recovery_left: int
 
 
 class PasswordPage(Page, kw_only=True):
@@ -50,8 +52,12 @@ class PreferencesForm(msgspec.Struct, frozen=True):
 
 async def _show(view: View, errors: Mapping[str, str], *, status: int = 200) -> Response[str]:
     me, now_ms = view.me, view.console.wall_ms()
-    rows = await view.read(lambda c: sessions.sessions_of(c, me.id, now_ms))
-    page = MePage(title=view.t(N_("My settings")), sessions=rows, errors=errors, zones=ZONES)
+    rows, left = await view.read(
+        lambda c: (sessions.sessions_of(c, me.id, now_ms), second_factor.recovery_left(c, me.id))
+    )
+    page = MePage(
+        title=view.t(N_("My settings")), sessions=rows, errors=errors, zones=ZONES, recovery_left=left
+    )
     return await view.show(page, status=status)
 
 
@@ -101,7 +107,7 @@ async def change_password(view: FromView) -> Response[str]:
     errors = new_password_errors(view, me.login)
     if not right:
         view.console.backoff.failed(me.login, view.address, now)
-        errors["password_old"] = view.t(OLD_WRONG)
+        errors["password_old"] = view.t(WRONG_PASSWORD)
     if errors:
         if me.password_temporary:
             page = PasswordPage(title=view.t(N_("Choose a password")), errors=errors)
@@ -114,6 +120,15 @@ async def change_password(view: FromView) -> Response[str]:
     )
     text = view.t(N_("Your password is changed; every other session is signed out."))
     return view.go("/" if me.password_temporary else "/me", flash=Flash(text))
+
+
+@post("/me/second-factor/remove", **allow("session"))
+async def remove_second_factor(view: FromView) -> Response[str]:
+    """Sign in by password alone again: the password says so."""
+    problem = await own_second_factor.remove(view)
+    if problem:
+        return await _show(view, {"password_now": problem}, status=422)
+    return view.go("/me", flash=Flash(view.t(N_("Your second factor is removed."))))
 
 
 @post("/me/sessions/end", **allow("session"))
@@ -130,4 +145,4 @@ async def end_others(view: FromView) -> Response[str]:
     return view.go("/me", flash=Flash(view.t(N_("%(count)s other sessions ended."), count=ended)))
 
 
-ROUTES = (me, save, password_form, change_password, end_others)
+ROUTES = (me, save, password_form, change_password, remove_second_factor, end_others)

@@ -15,6 +15,7 @@ from admin.permissions import allow
 from admin.rendering import Page
 from admin.view import FromView, View
 from store import tasks
+from store.config_db import Writing
 from store.files import StoreError
 from store.listing import Cut, rows_of
 from store.refusals import Refused
@@ -75,9 +76,10 @@ async def reviews(view: FromView) -> Response[str]:
 
 
 def may_decide(view: View, connection: sqlite3.Connection) -> bool:
-    """Nobody reviews themself, unless there is nobody else who could."""
-    if not view.owns_task:
-        return True
+    """Whether the viewer may: by default nobody reviews themself, unless there is nobody else who could."""
+    allowed = view.console.options.review_allow_self
+    if not view.owns_task or allowed != "auto":
+        return not view.owns_task or allowed == "yes"
     row = connection.execute("SELECT count(*) FROM user WHERE role = 'admin' AND state = 'active'").fetchone()
     return bool(row[0] <= 1)
 
@@ -134,8 +136,14 @@ async def decide(view: FromView) -> Response[str]:
     if move == "approve" and task.end_at and task.end_at <= view.console.wall_ms():
         text = view.t(N_("The end of the task has passed: it can only be rejected."))
         return await _show(view, {"": text}, 422)
+
+    def write(transaction: Writing) -> None:
+        tasks.move_task(transaction, task.id, move, note=note)
+        if view.owns_task:
+            transaction.audit("task.self-review", f"task {task.id}", changes=False)
+
     try:
-        await view.write(lambda w: tasks.move_task(w, task.id, move, note=note), reload=False)
+        await view.write(write, reload=False)
     except Refused as error:
         view.task = await view.read(lambda c: tasks.any_task(c, task.id))
         return await _show(view, {"": view.refusal(error)}, 409)

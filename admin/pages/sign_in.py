@@ -6,26 +6,32 @@ import structlog
 from litestar import Request, Response, get, post
 from litestar.exceptions import NotFoundException
 
-from admin import passwords, security
+from admin import passwords, proofs, security
+from admin.console import Flash
 from admin.i18n import N_
 from admin.permissions import allow
+from admin.proofs import WAIT, Half
 from admin.rendering import Page
 from admin.view import FromView, View
-from store import people_edit, sessions
+from store import people_edit, second_factor, sessions
 from store.config_db import Writing
 from store.people import FIRST_GROUP, make_admin
 from store.people_edit import LOGIN
+from store.sessions import session_hash
 
 log = structlog.get_logger("console")
 
 WRONG = N_("Login or password is wrong.")
-WAIT = N_("Too many tries. Wait %(seconds)s seconds, then try again.")
 PASSWORD_PROBLEMS = {
     "short": N_("At least 8 characters; a sentence of 15 or more is better."),
     "long": N_("At most 256 characters."),
     "login": N_("Do not put the login into the password."),
     "common": N_("This is one of the first that would be guessed. Choose another."),
 }
+TOO_LATE = N_("That took too long, or the code was wrong too often. Begin again with your password.")
+RECOVERY_USED = N_(
+    "You signed in by a recovery code, which is used up. %(left)s are left: make new ones in time."
+)
 MISMATCH = N_("The two are not the same.")
 
 
@@ -36,6 +42,14 @@ class SignInPage(Page, kw_only=True):
     login: str = ""
     error: str = ""
     next: str = "/"
+
+
+class CodePage(Page, kw_only=True):
+    """The second step: a code of the authenticator app."""
+
+    template = "sign_in_code.html"
+    login: str
+    error: str
 
 
 class SetupPage(Page, kw_only=True):
@@ -81,10 +95,73 @@ async def sign_in(view: FromView) -> Response[str]:
     rehashed = ""
     if passwords.needs_rehash(found.password_hash):
         rehashed = await passwords.hash_password(password)
-    return await _enter(view, found.user, found.login, wanted, rehashed)
+    if not found.second_factor:
+        return await _enter(view, found.user, found.login, wanted, rehashed)
+    # A new cookie: whoever planted the one before is not in the middle of this sign-in.
+    view.pre_session_id = view.new_pre_session = security.new_id()
+    half = Half(found.user, found.login, wanted, rehashed)
+    console.half_sign_ins.put(session_hash(view.pre_session_id), half, console.now())
+    return view.go("/login/code")
 
 
-async def _enter(view: View, user: int, login: str, wanted: str, rehashed: str = "") -> Response[str]:
+def _half(view: View) -> Half | None:
+    key = session_hash(view.pre_session_id)
+    return view.console.half_sign_ins.get(key, view.console.now()) if view.pre_session_id else None
+
+
+async def _show_code(view: View, half: Half, error: str = "", status: int = 200) -> Response[str]:
+    page = CodePage(title=view.t(N_("Second step")), login=half.login, error=error)
+    return await view.show(page, status=status)
+
+
+@get("/login/code", **allow("public"))
+async def code_form(view: FromView) -> Response[str]:
+    """The second step, where the password was right a moment ago."""
+    half = _half(view)
+    if half is None:
+        return await _again(view, "", view.t(TOO_LATE), "/", status=200)
+    return await _show_code(view, half)
+
+
+@post("/login/code", **allow("public"))
+async def sign_in_by_code(view: FromView) -> Response[str]:
+    """Check a code of the app, or a recovery code, each of which counts once."""
+    half = _half(view)
+    if half is None:
+        return await _again(view, "", view.t(TOO_LATE), "/", status=422)
+    console, address, brake = view.console, view.address, proofs.brake_of(half.login)
+    key = session_hash(view.pre_session_id)
+    wait = console.backoff.wait_s(brake, address, console.now())
+    if wait > 0:
+        return await _show_code(view, half, view.t(WAIT, seconds=int(wait) + 1), 429)
+    console.backoff.failed(brake, address, console.now())
+    user, given = half.user, view.field("code")
+
+    def check(write: Writing) -> tuple[str, int]:
+        used = proofs.use(write, user, given)
+        if not used:
+            write.audit("sign-in.refused", f"user {half.login}", changes=False, step=2)
+        return used, second_factor.recovery_left(write.connection, user)
+
+    used, left = await view.write(check, actor=f"console:{half.login}", reload=False)
+    if not used:
+        half.tries += 1
+        if half.tries < proofs.TRIES_MAX:
+            return await _show_code(view, half, view.t(proofs.WRONG_CODE), 422)
+        console.half_sign_ins.drop(key)
+        return await _again(view, half.login, view.t(TOO_LATE), half.wanted, status=422)
+    console.half_sign_ins.drop(key)
+    console.backoff.succeeded(brake, address)
+    found = await view.read(lambda c: sessions.credentials(c, half.login))
+    if found is None or found.state != "active":  # disabled between the two steps
+        return await _again(view, half.login, view.t(WRONG), half.wanted, status=422)
+    told = Flash(view.t(RECOVERY_USED, left=left), "warn") if used == "recovery" else None
+    return await _enter(view, user, half.login, half.wanted, half.rehashed, told=told)
+
+
+async def _enter(
+    view: View, user: int, login: str, wanted: str, rehashed: str = "", *, told: Flash | None = None
+) -> Response[str]:
     session_id = security.new_id()
     agent = view.request.headers.get("user-agent", "")
     address, old = view.address, view.session_id
@@ -99,6 +176,9 @@ async def _enter(view: View, user: int, login: str, wanted: str, rehashed: str =
 
     await view.write(begin, actor=f"console:{login}", reload=False)
     view.viewer = None
+    if told:
+        view.console.flash(sessions.session_hash(session_id), told)
+    view.new_pre_session = ""
     answer = view.go(wanted)
     answer.set_cookie(view.cookie("sid", session_id))
     answer.delete_cookie(view.cookie("pre", "").key, path="/")
@@ -192,4 +272,4 @@ def new_password_errors(view: View, login: str) -> dict[str, str]:
     return {}
 
 
-ROUTES = (sign_in_form, sign_in, sign_out, setup_form, set_up)
+ROUTES = (sign_in_form, sign_in, code_form, sign_in_by_code, sign_out, setup_form, set_up)

@@ -25,7 +25,7 @@ class PartsForm(msgspec.Struct, frozen=True):
     way: Literal["topup", "reclaim"] = "topup"
 
 
-@post("/users/{user_id:int}/parts", **allow("users.write", about="user"))
+@post("/users/{user_id:int}/parts", **allow("users.write", about="user", proof=True))
 async def top_up_user(view: FromView) -> Response[str]:
     """Give parts from the group's remaining ones, or take back what is not used."""
     form, errors = view.parse(PartsForm)
@@ -117,7 +117,7 @@ class RoleForm(msgspec.Struct, frozen=True):
     role: Literal["user", "admin"]
 
 
-@post("/users/{user_id:int}/role", **allow("users.write", about="user"))
+@post("/users/{user_id:int}/role", **allow("users.write", about="user", proof=True))
 async def set_user_role(view: FromView) -> Response[str]:
     """Make somebody an administrator of their group, or a plain user again."""
     form, errors = view.parse(RoleForm)
@@ -142,7 +142,7 @@ async def set_user_role(view: FromView) -> Response[str]:
     return view.go(f"/users/{user.id}", flash=flash)
 
 
-@post("/users/{user_id:int}/password", **allow("users.write", about="user"))
+@post("/users/{user_id:int}/password", **allow("users.write", about="user", proof=True))
 async def reset_password(view: FromView) -> Response[str]:
     """A temporary password, shown once; all sessions of that user end."""
     user = view.about_user

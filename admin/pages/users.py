@@ -24,6 +24,7 @@ from store.listing import Page as Rows
 from store.people_edit import Profile
 from store.people_list import GroupRow, UserFilter, UserRow, effective_review, list_groups, list_users
 from store.quota_low import Threshold, threshold_of
+from store.second_factor import has_second_factor
 
 ROLES = {"user": N_("User"), "admin": N_("Administrator")}
 STATES = {
@@ -98,6 +99,7 @@ class UserPage(Page, kw_only=True):
     can_change: bool
     history: list[tuple[int, str, str, str]]
     low: Threshold
+    second_factor: bool
     password: str = ""  # a temporary one, shown this once
 
 
@@ -272,7 +274,7 @@ async def _new_user(view: View, values: Mapping[str, str], errors: Mapping[str, 
     return await view.show(page, status=422 if errors else 200)
 
 
-@post("/users/new", **allow("users.write"))
+@post("/users/new", **allow("users.write", proof=True))
 async def new_user(view: FromView) -> Response[str]:
     """Make a user; the temporary password is shown once, on the next page."""
     form, errors = view.parse(NewUserForm)
@@ -367,6 +369,7 @@ async def show_user(
             can_change=view.may_change_user(user),
             history=audit_of(connection, f"user {user.login}", f"user {user.id}"),
             low=threshold_of(connection, "user", user.id),
+            second_factor=has_second_factor(connection, user.id),
         )
 
     return await view.show(await view.read(build), status=status)

@@ -4,10 +4,12 @@ import io
 import re
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
 
+from admin.console import ConsoleOptions
 from admin.prepare_lines import Look
 from admin.tabular import Choice, Unreadable, delimiter_of, encoding_of, letter, look
 from filters.numbers import Numbering
@@ -17,7 +19,7 @@ from store.phrases import add_phrase
 from store.task_file import ROWS, TYPED, UPLOAD, TaskFile, folder_of
 from store.tasks import TaskRow
 from tests.admin.test_pages import HARM
-from tests.admin.world import USERS, Person, World, clock
+from tests.admin.world import USERS, Person, World, clock, world
 
 CSV = "姓名,手机,金额\n张三,13800138001,1\n李四,13800138002,2\n王五,1380x,3\n,13800138001,4\n黑,13800000000,5\n,,\n"
 
@@ -234,6 +236,26 @@ async def test_nobody_reviews_their_own_task(console: World) -> None:
         answer = await adm.post("/review/tasks/2", {"decision": "approve"})
     assert answer.status_code == 403
     assert task_of(console, 2).state == "review"
+
+
+@pytest.mark.parametrize(
+    ("setting", "others", "status"),
+    [("auto", True, 403), ("auto", False, 303), ("no", False, 403), ("yes", True, 303)],
+)
+async def test_the_setting_says_who_may_review_their_own_task(
+    tmp_path: Path, setting: Literal["auto", "yes", "no"], others: bool, status: int
+) -> None:
+    with world(tmp_path / "data", ConsoleOptions(review_allow_self=setting)) as console:
+        with console.store.writing("test") as write:
+            write.run("UPDATE task SET state = 'review' WHERE id = 1")
+            if not others:
+                write.run("UPDATE user SET role = 'user' WHERE login IN ('adm', 'peer')")
+        async with console.person("sys") as sys:
+            answer = await sys.post("/review/tasks/1", {"decision": "approve"})
+        assert answer.status_code == status
+        assert task_of(console, 1).state == ("waiting" if status == 303 else "review")
+        told = [action for _, action, target, _ in console.audit() if target == "task 1"][-1]
+        assert (told == "task.self-review") == (status == 303)
 
 
 async def test_moves_follow_the_table_and_a_late_one_is_409_with_the_state(console: World) -> None:

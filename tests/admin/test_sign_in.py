@@ -7,11 +7,11 @@ import pytest
 from admin import security
 from admin.console import ConsoleOptions
 from admin.setup import VALID_S
-from store import people_edit
+from store import people_edit, second_factor, secrets, totp
 from store.config_db import ConfigStore
 from store.people import make_admin
 from store.sessions import AGE_MS_MAX, IDLE_MS_MAX
-from tests.admin.world import HASH, PASSWORD, Person, World, clock, world
+from tests.admin.world import HASH, PASSWORD, USERS, Person, World, clock, world
 
 NEW_ADMIN = {
     "login": "chief",
@@ -239,3 +239,50 @@ async def test_every_sign_in_and_every_refusal_is_written_down_without_the_passw
     ]
     assert "wrong one" not in str(said)
     assert PASSWORD not in str(said)
+
+
+async def test_an_unknown_login_costs_the_same_work_as_a_wrong_password(
+    console: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes time is counted: hashes with their parameters, reads, durable writes, and the answer's length."""
+    done: list[str] = []
+    matches, reading, record = secrets.password_matches, console.store.reading, console.store.record
+
+    def hashes(password_hash: str, password: str | bytes) -> bool:
+        done.append("hash " + password_hash.split("$")[3])
+        return matches(password_hash, password)
+
+    def reads(*args: object) -> object:
+        done.append("read")
+        return reading(*args)  # type: ignore[arg-type]
+
+    def writes(*args: str, **detail: object) -> None:
+        done.append("write")
+        record(*args, **detail)
+
+    monkeypatch.setattr(secrets, "password_matches", hashes)
+    monkeypatch.setattr(console.store, "reading", reads)
+    monkeypatch.setattr(console.store, "record", writes)
+    enrol = second_factor_of(console, "peer")
+    with console.store.writing("test") as write:
+        people_edit.set_state(write, 5, "disabled", by=1)
+        write.run("UPDATE user SET password_hash = '' WHERE login = 'sibling7'")
+    work = {}
+    async with console.person() as person:
+        token = await person.token()
+        for login, password in (
+            ("usr", "wrong"), ("nobody", "wrong"), ("low", PASSWORD), ("sibling7", ""), (enrol, "wrong"),
+        ):  # fmt: skip
+            done.clear()
+            form = {"_csrf": token, "login": login, "password": password}
+            page = await person.client.post("/login", data=form)
+            assert page.status_code == 422
+            work[login] = (tuple(done), len(page.text) - len(login))
+    assert len(set(work.values())) == 1, work
+    assert work["usr"][0].count("hash m=19456,t=2,p=1") == 1
+
+
+def second_factor_of(console: World, login: str) -> str:
+    with console.store.writing("test") as write:
+        second_factor.enrol(write, USERS[login], totp.new_secret(), 0, [], keep=b"")
+    return login
