@@ -56,7 +56,9 @@ RULES: dict[str, Rule] = {
     "gateway/cli": Rule(names("filters store gateway bench"), DAEMON | {"rich_click"}, whole=True),
     "gateway/sim": Rule(names("gateway.smpp"), names("trio msgspec")),
     "admin": Rule(
-        names("filters store"), WEB | {"python_calamine"}, names("asyncio http socket socketserver ssl")
+        names("filters store"),
+        WEB | {"python_calamine", "segno"},
+        names("asyncio http socket socketserver ssl"),
     ),
     "bench": Rule(names("filters store gateway"), DAEMON, whole=True),
 }
