@@ -77,6 +77,19 @@ def remember_told_batches(database: Database) -> None:
     database.execute("INSERT INTO batch_told SELECT id FROM batch")
 
 
+@api_migrations()
+def remember_announcements(database: Database) -> None:
+    """What is being told (`store/announcements.py`), and what was said last of whom."""
+    database.execute(
+        "CREATE TABLE announcement (id INTEGER PRIMARY KEY AUTOINCREMENT, after INTEGER NOT NULL,"
+        " events BLOB NOT NULL, told BLOB NOT NULL) STRICT"
+    )
+    database.execute(
+        "CREATE TABLE note (kind TEXT, subject INTEGER, value TEXT NOT NULL, PRIMARY KEY (kind, subject))"
+        " STRICT, WITHOUT ROWID"
+    )
+
+
 class KeyRow(msgspec.Struct, gc=False):
     """One idempotency key and what came of its first request."""
 
@@ -116,7 +129,6 @@ class ApiChanges(msgspec.Struct):
     batches: list[BatchRow] = []  # put or replaced
     ranges: list[tuple[int, int, int]] = []  # batch, first part id, last part id
     pauses: list[tuple[int, bool]] = []  # batch, whether it is paused from now on
-    told: list[int] = []  # batches whose end is on the log
 
     def add(self, other: "ApiChanges") -> None:
         """Take over another's rows."""
@@ -125,7 +137,6 @@ class ApiChanges(msgspec.Struct):
         self.batches += other.batches
         self.ranges += other.ranges
         self.pauses += other.pauses
-        self.told += other.told
 
 
 class ApiFull(StoreError):
@@ -199,9 +210,6 @@ class ApiStore:
                 map(msgspec.structs.astuple, changes.batches),
             )
             connection.executemany("INSERT OR REPLACE INTO batch_range VALUES (?, ?, ?)", changes.ranges)
-            connection.executemany(
-                "INSERT OR IGNORE INTO batch_told VALUES (?)", [(batch,) for batch in changes.told]
-            )
             for batch, paused in changes.pauses:
                 connection.execute(
                     "INSERT OR IGNORE INTO batch_pause VALUES (?)"

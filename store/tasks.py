@@ -3,7 +3,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -327,6 +327,37 @@ def task_events(connection: sqlite3.Connection, task: int) -> list[tuple[int, st
     return connection.execute(
         "SELECT at, actor, move, state, note FROM task_event WHERE task_id = ? ORDER BY id", (task,)
     ).fetchall()
+
+
+class Review(msgspec.Struct, frozen=True):
+    """A reviewer's decision on a task. `entry`: its place in the history of all tasks."""
+
+    entry: int
+    move: Literal["approve", "reject"]
+    reviewer: str
+    note: str
+    task: int
+    name: str
+    user: int
+    recipients: int
+    parts: int
+
+
+def reviews_after(connection: sqlite3.Connection, after: int, limit: int) -> list[Review]:
+    """The next decisions behind an entry of the history, oldest first."""
+    rows = connection.execute(
+        "SELECT e.id, e.move, e.actor, e.note, t.id, t.name, t.user_id, t.valid, t.valid * t.parts_each"
+        " FROM task_event e JOIN task t ON t.id = e.task_id"
+        " WHERE e.id > ? AND e.move IN ('approve', 'reject') ORDER BY e.id LIMIT ?",
+        (after, limit),
+    )
+    return [Review(*row) for row in rows]
+
+
+def newest_entry(connection: sqlite3.Connection) -> int:
+    """The newest entry of the history of all tasks, 0 for none."""
+    found: int = connection.execute("SELECT coalesce(max(id), 0) FROM task_event").fetchone()[0]
+    return found
 
 
 def resends_of(connection: sqlite3.Connection, task: int) -> list[int]:

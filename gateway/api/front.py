@@ -28,7 +28,7 @@ from gateway.api.queries import Queries
 from gateway.api.reference import reference
 from gateway.api.streamed import BODY_OCTETS_MAX, Streamed
 from gateway.api.webhooks import WebhookRoutes
-from gateway.events.finished import FinishedBatches
+from gateway.events.producers import produce
 from gateway.events.pull import EventQueries
 from gateway.events.streams import Streams
 from gateway.http.limits import HttpLimits
@@ -120,8 +120,8 @@ class HttpFront:
             Route("POST", "/v1/batches/{id}/pause", groups.pause, send),
             Route("POST", "/v1/batches/{id}/resume", groups.resume, send),
             Route("GET", "/v1/inbound", queries.inbound, inbound),
-            Route("GET", "/v1/events", self.event_queries.events, needs("read", "inbound")),
-            Route("GET", "/v1/stream", stream.open, needs("send", "read", "inbound")),
+            Route("GET", "/v1/events", self.event_queries.events, needs("read", "inbound", "admin")),
+            Route("GET", "/v1/stream", stream.open, needs("send", "read", "inbound", "admin")),
             Route("GET", "/v1/balance", queries.balance, read),
             Route("POST", "/v1/webhooks", hooks.add, manage, small),
             Route("GET", "/v1/webhooks", hooks.list, manage),
@@ -169,7 +169,7 @@ class HttpFront:
                 nursery.start_soon(self.door.run)
                 nursery.start_soon(self.ledger.run)
                 nursery.start_soon(self.webhooks.run)
-                nursery.start_soon(FinishedBatches(self._core, self.ledger).run)
+                nursery.start_soon(produce, self._daemon, self.ledger)
                 nursery.start_soon(self._purge)
         finally:
             self.store.close()

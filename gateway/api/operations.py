@@ -217,8 +217,9 @@ OPERATIONS: dict[str, Operation] = {
     "GET /v1/events": Operation(
         "list_events",
         "Hear what became of messages",
-        "The log of the key's account, oldest first: receipts and finished batches (scope read), inbound messages"
-        " (scope inbound). Ask again with `after` set to `next`: nothing is missed, whatever happens in between."
+        "The log of the key's account, oldest first: receipts, finished and reviewed batches, quota that runs low"
+        " (scope read), inbound messages (scope inbound), carriers that come and go (scope admin). Ask again with"
+        " `after` set to `next`: nothing is missed, whatever happens in between."
         " With `Accept: text/event-stream` the answer never ends: Server-Sent Events whose id is the `seq`, beginning"
         " behind `after` or Last-Event-ID, else with what comes from now on.",
         "read",

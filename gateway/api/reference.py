@@ -25,9 +25,9 @@ Send SMS, and hear what became of them. Everything is JSON in UTF-8. The same fo
     curl -H 'Authorization: Bearer gw_live_…' -H 'Content-Type: application/json' \\
          -d '{"to": "+8613800138000", "text": "您好"}'  http://127.0.0.1:8080/v1/messages
 
-**Keys.** `Authorization: Bearer KEY`. A key has scopes (send, read, inbound, admin), may be bound to addresses and to
-an end, and stands for an account: it sees what that account sent. Two keys of an account may be active at once, so
-that one can take over from the other. Keys that begin `gw_test_` are for tests (below).
+**Keys.** `Authorization: Bearer KEY`. A key has scopes (send, read, inbound, webhooks, admin), may be bound to
+addresses and to an end, and stands for an account: it sees what that account sent. Two keys of an account may be active
+at once, so that one can take over from the other. Keys that begin `gw_test_` are for tests (below).
 
 **Errors** are application/problem+json (RFC 9457): `code` is stable, `detail` says what happened and what to do,
 `errors` points to fields (RFC 6901), `retryable` says whether the same request may succeed later, `request_id` is what
@@ -44,6 +44,20 @@ that message alone): a guard of each message, where an Idempotency-Key guards a 
 **Templates** are texts with variables that an administrator declared for your group; GET /v1/templates lists them.
 `"template": {"id": "tpl_…", "vars": {"name": "value"}}` takes the place of `text` and is judged, cut and counted as
 such.
+
+**Events.** What happened is on a log of your account, and told by whichever way you like: pages and long polls or
+Server-Sent Events (GET /v1/events), a WebSocket (GET /v1/stream), webhooks. All read the same log: an event has the
+same `id` and `seq` everywhere. Its types:
+
+- `message.status`: what became of a message.
+- `message.inbound`: a message from a handset.
+- `batch.finished`: all of a batch has ended. Told once.
+- `batch.reviewed`: a reviewer decided on a task that your user sent in the console.
+- `quota.low`: parts have fallen to the threshold; your user's, and for an administrator those of a group. Told once,
+  and again after a top-up.
+- `connection.state`: a carrier came up, went down or was paused. For administrators of a root group; their key needs
+  the scope admin.
+- `test`: for webhooks only, when you ask for it.
 
 **Money.** Sluice counts parts and knows no prices, so no answer has a price or cost: `parts` is what a message costs.
 

@@ -1,8 +1,7 @@
 """Finds batches of which every message has ended, and puts that on their accounts' logs: `batch.finished`.
 
 Looks at what is open every two seconds, at each batch from the first of its passes that was not over the last
-time, so that a batch is counted once, however long it takes. The log has the event before `api.db` knows that it
-was told: a crash in between tells it twice, under another event id.
+time, so that a batch is counted once, however long it takes.
 """
 
 from collections import Counter
@@ -15,7 +14,9 @@ from gateway.api import ids
 from gateway.api.batch_queries import count_ranges
 from gateway.api.ledger import Ledger
 from gateway.events.shapes import BATCH_FINISHED, BatchData
-from store.api_db import RECEIVING, ApiChanges, BatchRow
+from gateway.events.tell import Teller
+from store.announcements import Announcement, Told
+from store.api_db import RECEIVING, BatchRow
 from store.ids import SECOND_BITS
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ class _Progress(msgspec.Struct):
 
 
 class FinishedBatches:
-    def __init__(self, core: "Core", ledger: Ledger) -> None:
+    def __init__(self, core: "Core", ledger: Ledger, teller: Teller) -> None:
         self._core = core
         self._ledger = ledger
+        self._teller = teller
         self._known = 0  # all batches up to this id are told
         self._after = 0  # where the next look goes on
         self._progress: dict[int, _Progress] = {}
@@ -57,16 +59,23 @@ class FinishedBatches:
         if after == self._known:
             self._known = max(self._known, min(rows[0].id - 1 if rows else stray_before, stray_before))
         self._after = rows[-1].id if len(rows) == BATCHES_A_LOOK else 0
-        told: list[int] = []
+        told = Told()
+        ends: list[Announcement] = []
         for row in rows:
-            if row.stage != RECEIVING and await self._is_over(row, stray=row.id < stray_before):
-                told.append(row.id)
-                self._progress.pop(row.id, None)
-        if told:
-            await self._ledger.submit(ApiChanges(told=told)).stored()
+            if row.stage == RECEIVING:
+                continue
+            states = await self._end_of(row, stray=row.id < stray_before)
+            if states is None:
+                continue
+            told.batches.append(row.id)
+            if states.total() == row.accepted:
+                ends.append(Announcement(row.account, BATCH_FINISHED, _data(row, states)))
+        if told.batches and await self._teller.tell(ends, told):
+            for batch in told.batches:
+                self._progress.pop(batch, None)
 
-    async def _is_over(self, row: BatchRow, *, stray: bool) -> bool:
-        """Whether nothing of a batch is open any more; if so, its account has been told."""
+    async def _end_of(self, row: BatchRow, *, stray: bool) -> Counter[str] | None:
+        """A batch's messages by status, once none is open; fewer than it has for a stray one that never came."""
         progress = self._progress.setdefault(row.id, _Progress())
         while True:
             through = progress.through
@@ -78,17 +87,16 @@ class FinishedBatches:
             found = await self._core.ports.store.read(lambda s, some=ranges: count_ranges(s, some))  # type: ignore[misc]
             for (_, last), (states, final) in zip(ranges, found, strict=True):
                 if not final:
-                    return False
+                    return None
                 progress.through = last
                 progress.states.update(states)
         if progress.states.total() != row.accepted:
             del self._progress[row.id]  # some are not stored yet, or never were
-            return stray
-        self._tell(row, progress.states)
-        return True
+            return progress.states if stray else None
+        return progress.states
 
-    def _tell(self, row: BatchRow, states: Counter[str]) -> None:
-        data = BatchData(
-            ids.show(ids.BATCH, row.id), row.total, row.accepted, row.rejected, dict(states), row.ref
-        )
-        self._core.event_log.append(row.account, BATCH_FINISHED, msgspec.json.encode(data))
+
+def _data(row: BatchRow, states: Counter[str]) -> bytes:
+    return msgspec.json.encode(
+        BatchData(ids.show(ids.BATCH, row.id), row.total, row.accepted, row.rejected, dict(states), row.ref)
+    )

@@ -62,13 +62,16 @@ class EventLog:
             if changed is not None:
                 changed.set()
 
-    def append(self, account_id: int, kind: str, data: bytes) -> None:
-        """Put an event of another kind on an account's log; `data` is JSON. Readers see it once it is durable."""
+    def append(self, account_id: int, kind: str, data: bytes) -> trio.Event:
+        """Put an event of another kind on an account's log; `data` is JSON. Set once readers can see it.
+
+        What must be told exactly once over a crash goes through `Teller` (`tell.py`).
+        """
         core = self._core
         notice = Notice(core.ids.mint(), account_id, core.clock.wall_ms(), kind, data)
-        core.committer.submit(
+        return core.committer.submit(
             Changes(notices=[notice]), lambda applied: self.advance({account_id: notice.id})
-        )
+        ).settled
 
     # -- for readers ------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from gateway.api.invalid import Invalid, refuse
 from gateway.api.keys import Identity, Keys
 from gateway.api.parameters import Parameters
 from gateway.events.seq import SEQ_MAX
-from gateway.events.shapes import BATCH_FINISHED, INBOUND, STATUS, LoggedEvent
+from gateway.events.shapes import KINDS_OF_SCOPE, LoggedEvent
 from gateway.events.streams import Listener, Streams
 from gateway.http.messages import EVENT_STREAM, Headers, Request, Response
 from gateway.http.problems import problem
@@ -36,8 +36,7 @@ class _Page(msgspec.Struct):
 
 def kinds_of(identity: Identity) -> frozenset[str]:
     """The types of events that a key may see."""
-    kinds = frozenset((STATUS, BATCH_FINISHED)) if "read" in identity.scopes else frozenset()
-    return kinds | {INBOUND} if "inbound" in identity.scopes else kinds
+    return frozenset(kind for scope in identity.scopes for kind in KINDS_OF_SCOPE.get(scope, ()))
 
 
 class EventQueries:

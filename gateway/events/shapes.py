@@ -3,12 +3,21 @@
 Names are stable within /v1: fields may be added, never renamed or removed.
 """
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
 
 from gateway.api.shapes import InReplyTo, MessageError, Status
 
 STATUS, INBOUND, BATCH_FINISHED = "message.status", "message.inbound", "batch.finished"
-KINDS = (STATUS, INBOUND, BATCH_FINISHED)
+BATCH_REVIEWED, QUOTA_LOW, CONNECTION_STATE = "batch.reviewed", "quota.low", "connection.state"
+# What a key must have the scope for; webhooks hear all of their account's log.
+KINDS_OF_SCOPE = {
+    "read": (STATUS, BATCH_FINISHED, BATCH_REVIEWED, QUOTA_LOW),
+    "inbound": (INBOUND,),
+    "admin": (CONNECTION_STATE,),
+}
 
 
 class StatusData(msgspec.Struct, omit_defaults=True):
@@ -53,6 +62,43 @@ class BatchData(msgspec.Struct, omit_defaults=True):
     client_ref: str = ""
 
 
+class ReviewData(msgspec.Struct, omit_defaults=True):
+    """A reviewer has decided on a task of the console that waited for a review."""
+
+    task: Annotated[str, Meta(description="The task's number, as the console shows it.")]
+    name: str
+    decision: Literal["approved", "rejected"]
+    reviewer: Annotated[str, Meta(description="Who decided: a login.")]
+    recipients: int
+    parts: Annotated[int, Meta(description="SMS that it becomes, if it was approved.")]
+    note: Annotated[str, Meta(description="What the reviewer wrote; always there for a rejection.")] = ""
+
+
+class QuotaData(msgspec.Struct):
+    """Parts have fallen to the threshold. Told once; again after there were more, by a top-up."""
+
+    of: Annotated[
+        Literal["user", "group"],
+        Meta(description="The key's own user; administrators hear of the groups that they look after, too."),
+    ]
+    name: Annotated[str, Meta(description="The user's login, or the path of the group.")]
+    limit: int
+    available: Annotated[int, Meta(description="Parts that are left.")]
+    threshold: Annotated[int, Meta(description="Parts at which it counts as low.")]
+
+
+class ConnectionData(msgspec.Struct):
+    """A carrier can be sent to, or no longer can. Told to administrators of a root group."""
+
+    carrier: str
+    state: Annotated[
+        Literal["up", "down", "paused"],
+        Meta(description="up: a bind can send. paused: an administrator stopped it."),
+    ]
+    binds: Annotated[int, Meta(description="Binds that can send.")]
+    queued: Annotated[int, Meta(description="Parts that wait for it in memory; there may be more on disk.")]
+
+
 class LoggedEvent(msgspec.Struct):
     """One event of an account's log.
 
@@ -62,7 +108,7 @@ class LoggedEvent(msgspec.Struct):
 
     id: str
     seq: int
-    type: str  # one of KINDS
+    type: str
     at: str
     data: StatusData | InboundData | BatchData | msgspec.Raw
 
@@ -97,6 +143,33 @@ class BatchEvent(msgspec.Struct, tag_field="type", tag=BATCH_FINISHED):
     data: BatchData
 
 
+class ReviewEvent(msgspec.Struct, tag_field="type", tag=BATCH_REVIEWED):
+    """A reviewer has decided."""
+
+    id: str
+    seq: int
+    at: str
+    data: ReviewData
+
+
+class QuotaEvent(msgspec.Struct, tag_field="type", tag=QUOTA_LOW):
+    """Parts run low."""
+
+    id: str
+    seq: int
+    at: str
+    data: QuotaData
+
+
+class ConnectionEvent(msgspec.Struct, tag_field="type", tag=CONNECTION_STATE):
+    """A carrier came up or went down."""
+
+    id: str
+    seq: int
+    at: str
+    data: ConnectionData
+
+
 class EventPage(msgspec.Struct):
     """Events, oldest first. `next` is what to ask `after` the next time, also when nothing came.
 
@@ -104,5 +177,5 @@ class EventPage(msgspec.Struct):
     gaps, and is a cursor: a whole number below 2^53.
     """
 
-    data: list[StatusEvent | InboundEvent | BatchEvent]
+    data: list[StatusEvent | InboundEvent | BatchEvent | ReviewEvent | QuotaEvent | ConnectionEvent]
     next: int

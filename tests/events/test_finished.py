@@ -8,6 +8,7 @@ import trio
 
 from gateway.events import finished
 from gateway.events.finished import FinishedBatches
+from gateway.events.tell import Teller
 from store.api_db import WHOLE, ApiChanges, BatchRow
 from tests.api.world import TO, World, bound, delivering, running
 
@@ -78,7 +79,7 @@ async def test_a_row_whose_messages_a_crash_prevented_is_given_up_after_an_hour(
         old = now - (7200 << 30)
         rows = [BatchRow(one, account, 0, "", WHOLE, 3, 3) for one in (old, now)]
         assert await front.ledger.submit(ApiChanges(batches=rows)).stored()
-        watch = FinishedBatches(core, front.ledger)
+        watch = FinishedBatches(core, front.ledger, Teller(core, front.ledger))
         await watch.look()
         left = await front.ledger.read(lambda store: store.untold_batches(0, 10))
         assert [row.id for row in left] == [now]
