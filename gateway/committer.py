@@ -1,10 +1,11 @@
 """Group commit: everybody's changes of the moment become one durable round.
 
 While one round is on its way to the disk, the next collects, so rounds grow with load and the cost of an
-fsync is shared by all binds. Callers hand in a `Changes` and two callbacks that run in the trio thread, in
-order of submission, between awaits: `on_durable` once the round is on disk with synchronous=FULL (P1), or
-`on_refused` when the disk is full and the new messages in it were not stored (P9). An I/O error is not
-answered at all: it propagates and ends the daemon (P10).
+fsync is shared by all binds. The store takes a round the moment it can write it, be it in a thread of its own.
+Callers hand in a `Changes` and two callbacks that run in the trio thread, in order of submission, between awaits:
+`on_durable` once the round is on disk with synchronous=FULL (P1), or `on_refused` when the disk is full and the
+new messages in it were not stored (P9). An I/O error is not answered at all: it propagates and ends the daemon
+(P10).
 
 A round costs half a millisecond of CPU whatever is in it, so it should not be made of scraps. Changes for which
 nobody waits with a request (answers and receipts of carriers, acknowledgements of customers) are `patient`: they
@@ -26,8 +27,14 @@ FULL_RETRY_S = 1.0
 PATIENCE_S = 0.003
 
 
-class Apply(Protocol):
-    async def __call__(self, changes: Changes) -> Applied: ...
+class Store(Protocol):
+    """The part of `gateway/ports.py`'s StorePort that writes rounds."""
+
+    async def apply(self, changes: Changes) -> Applied: ...
+
+    async def apply_all(
+        self, take: Callable[[], Changes | None], applied: Callable[[Applied], None]
+    ) -> None: ...
 
 
 class Ticket(msgspec.Struct, gc=False):
@@ -37,6 +44,14 @@ class Ticket(msgspec.Struct, gc=False):
     on_durable: Callable[[Applied], None]
     on_refused: Callable[[], None]
     settled: trio.Event
+    patient: bool
+
+
+class Round(msgspec.Struct, gc=False):
+    """Tickets that are committed together, and their changes in one."""
+
+    tickets: list[Ticket]
+    changes: Changes
 
 
 class CommitterStatistics(msgspec.Struct, frozen=True):
@@ -48,19 +63,27 @@ class CommitterStatistics(msgspec.Struct, frozen=True):
 
 
 class Committer:
-    def __init__(self, apply: Apply) -> None:
-        self._apply = apply
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._waiting: deque[Ticket] = deque()
         self._work = trio.Event()
         self._pressing = trio.Event()  # somebody waits for what is in the queue
+        # Tickets that press, as they came and as they were taken: two counts, for each is changed by one thread only.
+        self._pressed = 0
+        self._pressed_taken = 0
+        self._enough_patience = False
         self._closing = False
         self._rounds = 0
         self._parts = 0
         self._refused = 0
-        # The round on its way: the store may show it to readers before its callbacks have run here.
-        self.committing = Changes()
+        self._underway: deque[Round] = deque()
         self.commit_s: deque[float] = deque(maxlen=512)
         self.on_applied: Callable[[Changes, Applied], None] = lambda changes, applied: None
+
+    @property
+    def committing(self) -> list[Changes]:
+        """Rounds on their way: the store may show them to readers before their callbacks have run here."""
+        return [a_round.changes for a_round in tuple(self._underway)]
 
     def submit(
         self,
@@ -74,11 +97,12 @@ class Committer:
 
         `patient` changes may wait up to `PATIENCE_S` for company.
         """
-        ticket = Ticket(changes, on_durable, on_refused, trio.Event())
+        ticket = Ticket(changes, on_durable, on_refused, trio.Event(), patient)
+        if not patient:
+            self._pressed += 1
+            self._pressing.set()
         self._waiting.append(ticket)
         self._work.set()
-        if not patient:
-            self._pressing.set()
         return ticket
 
     async def commit(self, changes: Changes) -> Applied | None:
@@ -99,57 +123,74 @@ class Committer:
             await self._work.wait()
             self._work = trio.Event()
             while self._waiting:
-                if not self._pressing.is_set():
+                if not self._is_pressed:
+                    self._pressing = trio.Event()
                     with trio.move_on_after(PATIENCE_S):
                         await self._pressing.wait()
-                await self._round(self._take())
+                self._enough_patience = True
+                try:
+                    await self._store.apply_all(self._take, self._settle)
+                except StoreFull as full:
+                    await self._round_when_full(full.rest)
             if self._closing:
                 return
 
-    def _take(self) -> list[Ticket]:
-        tickets = [self._waiting.popleft()]
-        parts = len(tickets[0].changes.parts)
-        while self._waiting and parts + len(self._waiting[0].changes.parts) <= ROUND_PARTS_MAX:
-            tickets.append(self._waiting.popleft())
-            parts += len(tickets[-1].changes.parts)
-        if not self._waiting and not self._closing:
-            self._pressing = trio.Event()
-        return tickets
+    @property
+    def _is_pressed(self) -> bool:
+        return self._closing or self._pressed != self._pressed_taken
 
-    async def _round(self, tickets: list[Ticket]) -> None:
-        merged = self.committing = merge([t.changes for t in tickets])
-        try:
-            applied = await self._apply(merged)
-        except StoreFull as full:
-            await self._round_when_full(tickets, merged, full.rest)
-            return
-        self._settle(tickets, merged, applied)
+    def _take(self) -> Changes | None:
+        """The next round, if it should not wait. The store's thread may call this while others submit."""
+        waiting = self._waiting
+        if not waiting or not (self._is_pressed or self._enough_patience):
+            return None
+        self._enough_patience = False
+        tickets: list[Ticket] = []
+        parts = 0
+        while waiting and (not tickets or parts + len(waiting[0].changes.parts) <= ROUND_PARTS_MAX):
+            ticket = waiting.popleft()
+            tickets.append(ticket)
+            parts += len(ticket.changes.parts)
+            self._pressed_taken += not ticket.patient
+        a_round = Round(tickets, merge([t.changes for t in tickets]))
+        self._underway.append(a_round)
+        return a_round.changes
 
-    async def _round_when_full(self, tickets: list[Ticket], merged: Changes, rest: Changes) -> None:
-        """Refuse the new messages, keep everything that reports on old ones until there is room (P9).
+    async def _round_when_full(self, rest: Changes) -> None:
+        """Of the oldest round underway `rest` found no room: refuse the new messages, keep everything that reports
+        on old ones until there is room (P9).
 
         A message of which a part was stored (a round is stored day by day) is completed, not refused: the
         stored part would be sent all the same.
         """
         self._refused += 1
+        a_round = self._underway[0]
         unstored = {part.id for part in rest.parts}
         kept: list[Ticket] = []
         refused: list[Ticket] = []
-        for ticket in tickets:
+        for ticket in a_round.tickets:
             parts = ticket.changes.parts
             (refused if parts and unstored.issuperset(part.id for part in parts) else kept).append(ticket)
         self._refuse(refused)
-        merged, rest = without(merged, refused), without(rest, refused)
+        a_round.tickets, a_round.changes = kept, without(a_round.changes, refused)
+        rest = without(rest, refused)
+        if not kept:
+            self._underway.popleft()
         while kept:
             try:
-                applied = await self._apply(rest)
+                applied = await self._store.apply(rest)
             except StoreFull as full:
                 rest = full.rest
-                self._refuse([ticket for ticket in self._waiting if ticket.changes.parts])
-                self._waiting = deque(ticket for ticket in self._waiting if not ticket.changes.parts)
+                waiting, self._waiting = self._waiting, deque()
+                for ticket in waiting:
+                    if ticket.changes.parts:
+                        self._pressed_taken += not ticket.patient
+                        self._refuse([ticket])
+                    else:
+                        self._waiting.append(ticket)
                 await trio.sleep(FULL_RETRY_S)
             else:
-                self._settle(kept, merged, applied)
+                self._settle(applied)
                 return
 
     @staticmethod
@@ -158,13 +199,14 @@ class Committer:
             ticket.on_refused()
             ticket.settled.set()
 
-    def _settle(self, tickets: list[Ticket], merged: Changes, applied: Applied) -> None:
+    def _settle(self, applied: Applied) -> None:
+        """The oldest round underway is durable."""
+        a_round = self._underway.popleft()
         self._rounds += 1
-        self._parts += len(merged.parts)
+        self._parts += len(a_round.changes.parts)
         self.commit_s.append(applied.commit_s)
-        self.committing = Changes()
-        self.on_applied(merged, applied)
-        for ticket in tickets:
+        self.on_applied(a_round.changes, applied)
+        for ticket in a_round.tickets:
             ticket.on_durable(applied)
             ticket.settled.set()
 

@@ -58,7 +58,7 @@ class Core:
         self.ids = IdSource(lambda: ports.clock.wall_ms() / 1000, node=config.store.node, last=last_id)
         self.quota = QuotaBook()
         self.throughput = Throughput()
-        self.committer = Committer(ports.store.apply)
+        self.committer = Committer(ports.store)
         self.accounts: dict[int, AccountState] = {}
         self.accounts_by_system_id: dict[str, AccountState] = {}
         self.carriers: dict[int, CarrierState] = {}
@@ -277,9 +277,11 @@ class Core:
 
     def untold_parts(self) -> set[int]:
         """Parts that a reading of queues may bring although they are still to be offered."""
-        committing = self.committer.committing
-        rows = (*committing.parts, *committing.replaced)
-        return {part.id for part in rows} | {moved[0] for moved in committing.moved}
+        untold: set[int] = set()
+        for changes in self.committer.committing:
+            untold.update(part.id for part in (*changes.parts, *changes.replaced))
+            untold.update(part_id for part_id, *_ in changes.moved)
+        return untold
 
     # -- on the way -------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ A deterministic simulation hands in its own; `real_ports` are the machine's. Dur
 
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -33,9 +34,17 @@ class Network(Protocol):
 
 
 class StorePort(Protocol):
-    """The traffic store behind one writer: `apply` is called by one task at a time, reads by any."""
+    """The traffic store behind one writer: rounds are applied by one task at a time, reads by any."""
 
     async def apply(self, changes: Changes) -> Applied: ...
+
+    async def apply_all(self, take: Callable[[], Changes | None], applied: Callable[[Applied], None]) -> None:
+        """Apply rounds for as long as `take` gives one, and for a while at most. `applied` is told of each in the
+        trio thread, in order; by then later ones may be durable too. `take` may be called in a thread.
+
+        Raises what a round raised, once `applied` was told of those before it; no more is taken then.
+        """
+        ...
 
     async def write(self, call: Callable[[TrafficStore], Any]) -> Any:
         """Run `call` where writes happen (maintenance); never beside an `apply`."""
@@ -80,6 +89,10 @@ class RealNetwork:
         return await trio.open_tcp_stream(host, port)
 
 
+# After so many rounds, some 50 ms, the writer's thread lets maintenance and cancellation have their turn.
+ROUNDS_A_STAY = 16
+
+
 class ThreadedStore:
     """A `TrafficStore` with one writer thread and a few readers, as trio sees it.
 
@@ -94,6 +107,41 @@ class ThreadedStore:
 
     async def apply(self, changes: Changes) -> Applied:
         return await trio.to_thread.run_sync(self.store.apply, changes, limiter=self._writer)
+
+    async def apply_all(self, take: Callable[[], Changes | None], applied: Callable[[Applied], None]) -> None:
+        """The thread takes the next round as soon as one is durable: on the way through the event loop and back it
+        would wait for the GIL twice, as long as the round itself takes (measured 2026-11: of 2.4 ms a round of 16
+        messages 1.3 ms)."""
+        token = trio.lowlevel.current_trio_token()
+        done: deque[Applied] = deque()
+        broken: list[Exception] = []
+
+        def tell() -> None:
+            while done:
+                applied(done.popleft())
+
+        def tell_between() -> None:
+            try:
+                tell()
+            except Exception as error:  # an error in trio's own callback would end trio without a trace
+                broken.append(error)
+
+        def stay() -> None:
+            for _ in range(ROUNDS_A_STAY):
+                changes = take()
+                if changes is None or broken:
+                    return
+                if done:
+                    token.run_sync_soon(tell_between, idempotent=True)
+                done.append(self.store.apply(changes))
+
+        try:
+            await trio.to_thread.run_sync(stay, limiter=self._writer)
+        finally:
+            if not broken:
+                tell()
+        if broken:
+            raise broken[0]
 
     async def write(self, call: Callable[[TrafficStore], Any]) -> Any:
         return await trio.to_thread.run_sync(call, self.store, limiter=self._writer)

@@ -12,9 +12,10 @@ from gateway.committer import FULL_RETRY_S, PATIENCE_S, ROUND_PARTS_MAX, Committ
 from store.model import Changes, Outcome, Part, State, Usage
 from store.port import Applied, StoreFailed, StoreFull
 from tests.gateway.core_world import make_part
+from tests.one_by_one import OneByOne
 
 
-class FakeStore:
+class FakeStore(OneByOne):
     """What was made durable, in order; `before` runs inside each apply and may raise."""
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ def reported(part_id: int) -> Changes:
 
 @asynccontextmanager
 async def running(store: FakeStore) -> AsyncIterator[Committer]:
-    committer = Committer(store.apply)
+    committer = Committer(store)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(committer.run)
         yield committer
@@ -117,10 +118,25 @@ async def test_what_nobody_waits_for_waits_no_longer_than_its_patience(
         first = committer.submit(reported(8), lambda applied: None, patient=True)
         await trio.sleep(PATIENCE_S / 2)
         second = committer.submit(reported(9), lambda applied: None, patient=True)
-        await first.settled.wait()
+        with trio.fail_after(1):
+            await first.settled.wait()
         assert trio.current_time() - began == pytest.approx(PATIENCE_S)
         assert second.settled.is_set()
     assert len(store.rounds) == 1
+
+
+async def test_what_came_without_hurry_during_a_round_is_not_forgotten_behind_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.took_s = 0.01
+    async with running(store) as committer:
+        committer.submit(submitted(1), lambda applied: None)
+        await trio.sleep(0.005)
+        late = committer.submit(reported(9), lambda applied: None, patient=True)
+        with trio.fail_after(0.02 + PATIENCE_S):
+            await late.settled.wait()
+    assert len(store.rounds) == 2
 
 
 async def test_a_round_is_bounded_but_a_ticket_is_never_torn(autojump_clock: trio.testing.MockClock) -> None:
@@ -297,7 +313,7 @@ async def test_a_broken_disk_ends_the_committer_and_answers_nobody(
 
     store.before = before
     told: list[str] = []
-    committer = Committer(store.apply)
+    committer = Committer(store)
     ticket = committer.submit(
         submitted(1), lambda applied: told.append("durable"), lambda: told.append("refused")
     )

@@ -22,11 +22,12 @@ from store.traffic import SqliteStore
 from tests.gateway.core_world import DEST, NOW_MS, FakeBind, FakeClock, ok, receipt, refusal
 from tests.gateway.test_intake import submit
 from tests.gateway.test_outbound import ids
+from tests.one_by_one import OneByOne
 
 SMALL = StoreOptions(ballast_octets=0, cache_kib=2048, disk_low_octets=0, disk_critical_octets=0)
 
 
-class InlineStore:
+class InlineStore(OneByOne):
     """A real store without threads."""
 
     def __init__(self, store: SqliteStore) -> None:

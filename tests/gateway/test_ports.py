@@ -7,9 +7,9 @@ import pytest
 import trio
 import trio.testing
 
-from gateway.ports import RealClock, RealNetwork, ThreadedStore, real_ports, seeded
+from gateway.ports import ROUNDS_A_STAY, RealClock, RealNetwork, ThreadedStore, real_ports, seeded
 from store.model import Changes
-from store.port import Applied, TrafficStore
+from store.port import Applied, StoreFull, TrafficStore
 
 
 class FakeStore:
@@ -54,6 +54,72 @@ async def test_one_writes_at_a_time_and_several_read() -> None:
             nursery.start_soon(use)
     assert store.most["write"] == 1 and 1 <= store.most["read"] <= 2
     assert len(store.applied) == 8
+
+
+async def test_rounds_follow_each_other_in_one_stay_and_are_told_in_order() -> None:
+    store, port = threaded()
+    rounds = [Changes(unparked=[number]) for number in range(5)]
+    left = list(rounds)
+    threads: set[str] = set()
+    told: list[int] = []
+
+    def take() -> Changes | None:
+        threads.add(threading.current_thread().name)
+        return left.pop(0) if left else None
+
+    def applied(one: Applied) -> None:
+        assert trio.lowlevel.in_trio_run() and threading.current_thread() is threading.main_thread()
+        told.append(len(store.applied))
+
+    await port.apply_all(take, applied)
+    assert store.applied == rounds and len(told) == 5
+    assert told == sorted(told) and all(at >= number for number, at in enumerate(told, 1))
+    assert len(threads) == 1 and threading.main_thread().name not in threads
+
+
+async def test_maintenance_has_its_turn_while_rounds_go_on_and_on() -> None:
+    store, port = threaded()
+    maintained = trio.Event()
+
+    async def maintain() -> None:
+        await port.write(lambda s: None)
+        maintained.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(maintain)
+        with trio.fail_after(10):
+            while not maintained.is_set():
+                await port.apply_all(Changes, lambda applied: None)
+    assert len(store.applied) <= 2 * ROUNDS_A_STAY
+
+
+async def test_a_round_that_fails_ends_the_stay_and_those_before_it_are_told() -> None:
+    store, port = threaded()
+    good, bad, never = Changes(), Changes(unparked=[1]), Changes(unparked=[2])
+    left = [good, bad, never]
+    told: list[Applied] = []
+
+    def apply(changes: Changes) -> Applied:
+        if changes is bad:
+            raise StoreFull("no room", rest=changes, applied=Applied())
+        return FakeStore.apply(store, changes)
+
+    store.apply = apply  # type: ignore[method-assign]
+    with pytest.raises(StoreFull):
+        await port.apply_all(lambda: left.pop(0) if left else None, told.append)
+    assert store.applied == [good] and len(told) == 1 and left == [never]
+
+
+async def test_an_error_of_whoever_is_told_comes_out_of_the_stay() -> None:
+    _, port = threaded()
+
+    def applied(one: Applied) -> None:
+        raise ZeroDivisionError
+
+    for rounds in (1, 5):
+        left = [Changes() for _ in range(rounds)]
+        with pytest.raises(ZeroDivisionError):
+            await port.apply_all(lambda left=left: left.pop() if left else None, applied)  # type: ignore[misc]
 
 
 async def test_results_and_errors_come_back() -> None:

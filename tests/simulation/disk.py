@@ -14,6 +14,7 @@ import trio
 
 from store.model import Changes
 from store.port import Applied, StoreFailed, StoreFull, StoreOptions, TrafficStore
+from tests.one_by_one import OneByOne
 from tests.simulation.memory_store import MemoryStore, shares
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Disk:
         return trio.current_time() < self.full_until
 
 
-class DiskPort:
+class DiskPort(OneByOne):
     """`gateway/ports.py`'s StorePort for one process of the gateway."""
 
     def __init__(self, world: "World", backend: Backend, store: TrafficStore) -> None:

@@ -14,7 +14,6 @@ import trio
 from gateway.daemon import Daemon, recovered_daemon
 from gateway.ports import Ports
 from gateway.settings import Config
-from store.model import Changes
 from store.port import StoreFailed, StoreFull
 from tests.simulation.disk import Backend, DiskPort
 from tests.simulation.net import Connection, SimListener, SimStream
@@ -189,11 +188,7 @@ class GatewayProcess:
         if self.daemon is None or self.port is None:
             return False
         committer = self.daemon.core.committer
-        return (
-            not self.port.busy
-            and committer.committing == Changes()
-            and not committer.statistics().waiting_changes
-        )
+        return not self.port.busy and not committer.committing and not committer.statistics().waiting_changes
 
     async def operate(self, change: Callable[[], None], then: Callable[[], None]) -> None:
         """An operator's change: acknowledged when the daemon has taken it in, or died and will.
