@@ -7,6 +7,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from admin.cleaning import clean
 from admin.i18n import N_
 
 Form = Mapping[str, Sequence[str]]
@@ -16,15 +17,6 @@ REQUIRED = N_("Fill this in.")
 WHOLE_NUMBER = N_("Give a whole number.")
 TOO_LONG = N_("This is too long.")
 NOT_OFFERED = N_("Choose one of those offered.")
-_KEPT_CONTROLS = "\n\t"
-
-
-def clean(text: str, *, lines: bool = False) -> str:
-    """Text as it is stored: no control characters, one form of line end, no blanks around."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = _KEPT_CONTROLS if lines else ""
-    text = "".join(c for c in text if c in kept or unicodedata.category(c) not in ("Cc", "Cs"))
-    return text.strip()
 
 
 def parse(form: Form, struct: type[Value]) -> tuple[Value | None, dict[str, str]]:

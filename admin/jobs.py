@@ -12,7 +12,7 @@ import msgspec
 import structlog
 import trio
 
-from admin.prepare_lines import Judged, Line, Order, Progress, Refused, Seen
+from admin.prepare_lines import AnyOrder, Judged, Line, Progress, Refused, Seen
 
 log = structlog.get_logger("console")
 
@@ -53,16 +53,34 @@ class Jobs:
         """What stands behind this prefix in the keys of all that run or ended with an error."""
         return [int(key.removeprefix(prefix)) for key in self._jobs if key.startswith(prefix)]
 
-    async def start(self, key: str, order: Order, done: Callable[[Judged], Awaitable[None]]) -> None:
-        """Judge the rows of an order; `done` keeps what came of it. A second one of a key waits for the first."""
+    async def begin(self, key: str, work: Callable[[Job], Awaitable[str]]) -> None:
+        """Let `work` run as the job of a key, unless it has one that runs.
+
+        It gives the code of what went wrong, "" if all is well: then the job is forgotten.
+        """
         known = self._jobs.get(key)
         if known is not None and known.running:
             return
         job = self._jobs[key] = Job()
         if self._nursery is None:
-            await self._work(key, job, order, done)
+            await self._run(key, job, work)
         else:
-            self._nursery.start_soon(self._work, key, job, order, done)
+            self._nursery.start_soon(self._run, key, job, work)
+
+    async def _run(self, key: str, job: Job, work: Callable[[Job], Awaitable[str]]) -> None:
+        try:
+            with job.scope:
+                job.error = await work(job)
+            if job.scope.cancelled_caught:
+                job.error = "cancelled"
+        except Exception as error:
+            # A job must not take the console with it, whatever a child or a disk did to it.
+            log.error("a job failed", job=key, error=type(error).__name__)
+            job.error = "broken"
+        finally:
+            job.running = False
+        if not job.error and self._jobs.get(key) is job:
+            del self._jobs[key]
 
     def cancel(self, key: str) -> bool:
         """Kill the process of a job; False when none runs."""
@@ -72,37 +90,34 @@ class Jobs:
         job.scope.cancel()
         return True
 
-    async def _work(
-        self, key: str, job: Job, order: Order, done: Callable[[Judged], Awaitable[None]]
-    ) -> None:
-        last: Line | None = None
+    def forget(self, key: str) -> None:
+        """Drop what is known of a job that has ended."""
+        job = self._jobs.get(key)
+        if job is not None and not job.running:
+            del self._jobs[key]
 
-        def hear(line: Line) -> None:
-            nonlocal last
-            last = line
-            if isinstance(line, Progress):
-                job.rows, job.share = line.rows, line.share
+    async def start(self, key: str, order: AnyOrder, done: Callable[[Judged], Awaitable[None]]) -> None:
+        """Judge the rows of an order; `done` keeps what came of it. A second one of a key waits for the first."""
 
-        try:
-            with job.scope:
-                async with self._turn:
-                    await _ask(order, hear)
-            if job.scope.cancelled_caught:
-                job.error = "cancelled"
-                return
+        async def work(job: Job) -> str:
+            last: Line | None = None
+
+            def hear(line: Line) -> None:
+                nonlocal last
+                last = line
+                if isinstance(line, Progress):
+                    job.rows, job.share = line.rows, line.share
+
+            async with self._turn:
+                await _ask(order, hear)
             if isinstance(last, Judged):
                 await done(last)
-                del self._jobs[key]
-                return
-            job.error = last.code if isinstance(last, Refused) else "broken"
-        except Exception as error:
-            # A job must not take the console with it, whatever a child or a disk did to it.
-            log.error("a job failed", job=key, error=type(error).__name__)
-            job.error = "broken"
-        finally:
-            job.running = False
+                return ""
+            return last.code if isinstance(last, Refused) else "broken"
 
-    async def look(self, order: Order) -> Seen | str:
+        await self.begin(key, work)
+
+    async def look(self, order: AnyOrder) -> Seen | str:
         """What an upload is, or the code of why it cannot be read."""
         heard: list[Line] = []
         async with self._turn:
@@ -111,7 +126,7 @@ class Jobs:
         return last if isinstance(last, Seen) else last.code if isinstance(last, Refused) else "broken"
 
 
-async def _ask(order: Order, hear: Callable[[Line], None]) -> None:
+async def _ask(order: AnyOrder, hear: Callable[[Line], None]) -> None:
     """Run the program over an order; kill it when it takes too long."""
     with trio.move_on_after(WALL_S_MAX):
         async with trio.open_nursery() as nursery:
@@ -128,7 +143,9 @@ async def _ask(order: Order, hear: Callable[[Line], None]) -> None:
                         hear(msgspec.json.decode(line, type=Line))
                     if len(pending) > LINE_OCTETS_MAX:
                         break
-                await process.wait()
+                if await process.wait() < 0:
+                    # Aborted by its own allocator, or killed by a limit: the file asked for too much.
+                    hear(Refused("too-large"))
             except trio.BrokenResourceError:
                 log.warning("a child process died before it had read its order")
             nursery.cancel_scope.cancel()

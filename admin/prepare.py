@@ -15,13 +15,16 @@ from pathlib import Path
 
 import msgspec
 
-from admin.prepare_lines import Judged, Line, Order, Progress, Refused, Seen
-from admin.tabular import ROWS_MAX, Choice, Unreadable, cells, look
+from admin.import_rows import FIELDS, JUDGES
+from admin.prepare_lines import AnyOrder, ImportOrder, Judged, Line, Order, Progress, Refused, Seen
+from admin.tabular import CELL_CHARACTERS_MAX, ROWS_MAX, Choice, Unreadable, cells, look, rows_of
 from filters.blacklist import Blacklists, Scope
 from filters.numbers import Numbering, split_numbers
 from filters.recipients import Recipients, RowClass
 from store.address_book import numbers_of
 from store.config_read import blacklists
+from store.import_file import ROWS as IMPORT_ROWS
+from store.import_file import ImportFile
 from store.task_file import RESENT, ROWS, SOURCES, TYPED, UPLOAD, TaskFile
 from store.tasks import Counted
 
@@ -30,14 +33,18 @@ CPU_S_MAX = 300
 NICENESS = 10
 STEP_ROWS = 10_000  # between two lines of progress, and rows kept before they are written
 ORIGINAL_CHARACTERS_MAX = 64
+CELL_SHOWN_MAX = 100
 
 
 def main() -> None:
     """The program."""
     _limit()
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=AnyOrder)
     try:
-        _say(_look(order) if order.only_look else _judge(order))
+        if order.only_look:
+            _say(_look(order))
+        else:
+            _say(_judge_import(order) if isinstance(order, ImportOrder) else _judge(order))
     except Unreadable as error:
         _say(Refused(error.code))
     except MemoryError:
@@ -56,8 +63,9 @@ def _say(line: Line) -> None:
     sys.stdout.buffer.flush()
 
 
-def _look(order: Order) -> Seen:
-    choice = Choice(order.input.encoding, order.input.sheet, order.input.header)
+def _look(order: AnyOrder) -> Seen:
+    given = order.input
+    choice = Choice(given.encoding, given.sheet, given.header, given.delimiter)
     return Seen(look(Path(order.folder) / UPLOAD, choice, Numbering(order.home_country)))
 
 
@@ -103,6 +111,51 @@ def _judge(order: Order) -> Judged:
             _write(file, valid, blocked)
             _say(Progress(total, share))
     _write(file, valid, blocked)
+    file.finish()
+    return Judged(total, n, [Counted(*key, count) for key, count in sorted(counts.items())])
+
+
+def _judge_import(order: ImportOrder) -> Judged:
+    """Every row of an import in one class; those to be written and the others go into its `rows.db`."""
+    folder = Path(order.folder)
+    seen = _look(order).look
+    columns = {field: order.input.columns.get(field, -1) for field in FIELDS[order.kind]}
+    bound = [column for column in columns.values() if column >= 0]
+    file = ImportFile.make(folder / IMPORT_ROWS)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    good: list[tuple[int, int, str]] = []
+    bad: list[tuple[int, str, str, str]] = []
+    total = n = 0
+    config = sqlite3.connect(f"{Path(order.config).absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        judge = JUDGES[order.kind](order, config)
+        for line, row, share in rows_of(folder / UPLOAD, seen):
+            total += 1
+            if total > order.rows_max:
+                raise Unreadable("rows")
+            cells = {field: row[at] if 0 <= at < len(row) else "" for field, at in columns.items()}
+            longest = max(map(len, cells.values()))
+            if not any(map(str.strip, cells.values())):
+                kind, reason, made = "blank", "", None
+            elif longest > CELL_CHARACTERS_MAX:
+                kind, reason, made = "invalid", "cell-long", None
+            else:
+                kind, reason, made = judge(cells)
+            counts["file", kind, reason] += 1
+            if made is not None:
+                n += 1
+                good.append((n, line, msgspec.json.encode(made).decode()))
+            elif kind != "blank":
+                original = " | ".join(row[at][:CELL_SHOWN_MAX] if at < len(row) else "" for at in bound)
+                bad.append((line, original, kind, reason))
+            if not total % STEP_ROWS:
+                file.add(good, bad)
+                good.clear()
+                bad.clear()
+                _say(Progress(total, share))
+    finally:
+        config.close()
+    file.add(good, bad)
     file.finish()
     return Judged(total, n, [Counted(*key, count) for key, count in sorted(counts.items())])
 

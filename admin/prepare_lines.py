@@ -2,6 +2,7 @@
 
 import msgspec
 
+from store.imports import ImportInput
 from store.tasks import Counted, Input
 
 
@@ -20,7 +21,7 @@ class Look(msgspec.Struct, frozen=True):
     sample: tuple[tuple[str, ...], ...]
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, tag="task"):
     """What to do: look at the upload of a task, or judge all its rows."""
 
     folder: str
@@ -30,6 +31,25 @@ class Order(msgspec.Struct, frozen=True):
     sms_type: str
     home_country: str
     input: Input
+    only_look: bool = False
+
+
+class ImportOrder(msgspec.Struct, frozen=True, tag="import"):
+    """The same for an import. What the one who asks may do is decided where they ask, and stands here."""
+
+    folder: str
+    config: str
+    kind: str  # of `import_rows.JUDGES`
+    owner: int
+    groups: tuple[int, ...]  # that may be written to
+    own_group: int
+    is_system: bool
+    home_country: str
+    zone: str
+    now_ms: int
+    options: dict[str, str]
+    input: ImportInput
+    rows_max: int
     only_look: bool = False
 
 
@@ -60,4 +80,5 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     code: str
 
 
+AnyOrder = Order | ImportOrder
 Line = Progress | Judged | Seen | Refused

@@ -70,7 +70,8 @@ REASONS: Mapping[str, str] = {
 JOB_ERRORS: Mapping[str, str] = {
     "empty": N_("The file is empty. Choose one with a number in each row."),
     "damaged": N_(
-        "The file is damaged, or none of the kinds that can be read: XLSX, XLS, XLSB, ODS, CSV, TSV, TXT."
+        "The file is damaged, locked by a password, or none of the kinds that can be read:"
+        " XLSX, XLS, XLSB, ODS, CSV, TSV, TXT."
     ),
     "too-large": N_("The file unpacks to more than can be read. Save it as CSV and try again."),
     "encoding": N_(
@@ -80,6 +81,8 @@ JOB_ERRORS: Mapping[str, str] = {
     "cancelled": N_(
         "The preparation was cancelled. Go back to the form and send it again, or discard the task."
     ),
+    "binary": N_("This is neither a workbook nor text. Save it as XLSX or CSV and try again."),
+    "columns": N_("There are more than 200 columns. Leave out those that are not needed."),
     "broken": N_("The file could not be read to its end. Save it as CSV and try again."),
 }
 MOVES: Mapping[str, str] = {

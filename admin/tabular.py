@@ -7,8 +7,10 @@ What a file is, its content decides, never its name.
 import codecs
 import csv
 import io
+import re
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +25,10 @@ FILE_OCTETS_MAX = 20 * 1024 * 1024
 ROWS_MAX = 1_000_000
 UNPACKED_OCTETS_MAX = 512 * 1024 * 1024  # of a workbook's members together
 COLUMNS_MAX = 200
+MEMBERS_MAX = 1_000  # files inside a workbook
+RATIO_MAX = 200  # unpacked to packed; honest sheets have 5 to 30
+CELLS_MAX = 50_000_000  # of a sheet, as it says of itself: they are kept in a dense table
+HEAD_OCTETS = 4_096
 SAMPLE_OCTETS = 262_144
 SAMPLE_ROWS = 200
 TELL_ROWS = 1_000  # between looks at how far the file is read
@@ -47,7 +53,7 @@ _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 class Unreadable(Exception):
-    """A file that is none of ours; `code` says why: "empty", "damaged", "too-large", "encoding", "rows"."""
+    """A file that is none of ours; `code` says why, which `sending.JOB_ERRORS` says in words."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -60,6 +66,7 @@ class Choice(msgspec.Struct, frozen=True):
     encoding: str = ""
     sheet: str = ""
     header: bool | None = None
+    delimiter: str = ""
 
 
 def look(path: Path, choice: Choice, numbering: Numbering) -> Look:
@@ -79,8 +86,12 @@ def look(path: Path, choice: Choice, numbering: Numbering) -> Look:
     else:
         kind = "text"
         encoding = choice.encoding if choice.encoding in ENCODINGS else encoding_of(head)
+        if encoding != "utf-16" and b"\0" in head:
+            raise Unreadable("binary")
         text = _decoded(head, encoding)
         delimiter = delimiter_of(text)
+        if choice.delimiter:
+            delimiter = choice.delimiter if choice.delimiter in DELIMITERS else ""
         rows = list(_first(_split_lines(text.splitlines(), delimiter), SAMPLE_ROWS))
     if not rows:
         raise Unreadable("empty")
@@ -104,6 +115,12 @@ def cells(path: Path, seen: Look, column: int) -> Iterator[tuple[int, str, float
 
     Raises Unreadable.
     """
+    for line, row, share in rows_of(path, seen):
+        yield line, row[column] if column < len(row) else "", share
+
+
+def rows_of(path: Path, seen: Look) -> Iterator[tuple[int, list[str], float]]:
+    """(line, its cells, share of the file that is read) of every row behind the header. Raises Unreadable."""
     octets = path.stat().st_size
     if seen.format == "workbook":
         book = _workbook(path)
@@ -111,22 +128,23 @@ def cells(path: Path, seen: Look, column: int) -> Iterator[tuple[int, str, float
         total = max(book.get_sheet_by_name(seen.sheet).height, 1)
         for line, row in enumerate(rows, 1):
             if line > 1 or not seen.header:
-                yield line, row[column] if column < len(row) else "", line / total
+                yield line, row, line / total
         return
     line, share = 0, 0.0
     try:
         with path.open("rb") as raw, io.TextIOWrapper(raw, _codec(seen.encoding), newline="") as file:
+            lines = _text_lines(file)
             reader = (
-                csv.reader(_without_nul(file), delimiter=seen.delimiter)
+                csv.reader(lines, delimiter=seen.delimiter)
                 if seen.delimiter
-                else ([one.rstrip("\r\n")] for one in file)
+                else ([one.rstrip("\r\n")] for one in lines)
             )
             for row in reader:
                 line += 1
                 if not line % TELL_ROWS:
                     share = raw.tell() / octets
                 if line > 1 or not seen.header:
-                    yield line, row[column] if column < len(row) else "", share
+                    yield line, row, share
     except UnicodeDecodeError:
         raise Unreadable("encoding") from None
     except csv.Error:
@@ -181,8 +199,11 @@ def _codec(encoding: str) -> str:
     return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
-def _without_nul(lines: Iterator[str]) -> Iterator[str]:
-    return (line.replace("\0", "") for line in lines)
+def _text_lines(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:
+            raise Unreadable("binary")
+        yield line
 
 
 def _split_lines(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
@@ -190,15 +211,17 @@ def _split_lines(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
         yield from ([line] for line in lines)
         return
     try:
-        yield from csv.reader(_without_nul(iter(lines)), delimiter=delimiter)
+        yield from csv.reader(_text_lines(lines), delimiter=delimiter)
     except csv.Error:
         raise Unreadable("damaged") from None
 
 
 def _first(rows: Iterator[list[str]], count: int) -> Iterator[list[str]]:
     for row in rows:
+        if len(row) > COLUMNS_MAX:
+            raise Unreadable("columns")
         if any(cell.strip() for cell in row):
-            yield [cell[:CELL_CHARACTERS_MAX] for cell in row[:COLUMNS_MAX]]
+            yield [cell[:CELL_CHARACTERS_MAX] for cell in row]
             count -= 1
             if not count:
                 return
@@ -206,13 +229,43 @@ def _first(rows: Iterator[list[str]], count: int) -> Iterator[list[str]]:
 
 def _workbook(path: Path) -> CalamineWorkbook:
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as packed:
-            if sum(member.file_size for member in packed.infolist()) > UNPACKED_OCTETS_MAX:
-                raise Unreadable("too-large")
+        _refuse_bombs(path)
     try:
         return CalamineWorkbook.from_path(str(path))
     except (CalamineError, OSError, ValueError):
         raise Unreadable("damaged") from None
+
+
+_DIMENSION = re.compile(rb'<dimension ref="[A-Z]+\d+:([A-Z]{1,3})(\d{1,7})"')
+
+
+def _refuse_bombs(path: Path) -> None:
+    """What a workbook says of itself must fit. The limits of the process hold against those that lie."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            members = packed.infolist()
+            unpacked = sum(member.file_size for member in members)
+            if (
+                len(members) > MEMBERS_MAX
+                or unpacked > UNPACKED_OCTETS_MAX
+                or any(m.file_size > max(m.compress_size, 10_240) * RATIO_MAX for m in members)
+            ):
+                raise Unreadable("too-large")
+            for member in members:
+                if member.filename.startswith("xl/worksheets/") and member.filename.endswith(".xml"):
+                    with packed.open(member) as file:
+                        found = _DIMENSION.search(file.read(HEAD_OCTETS))
+                    if found and _column(found[1]) * int(found[2]) > CELLS_MAX:
+                        raise Unreadable("too-large")
+    except (zipfile.BadZipFile, RuntimeError, OSError, zlib.error):
+        raise Unreadable("damaged") from None
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for one in letters:
+        number = number * 26 + one - 64
+    return number
 
 
 def _first_filled(book: CalamineWorkbook) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from store.files import StoreError
+from store.imports import IMPORT_TABLES
 from store.jobs import JOB_TABLES
 from store.sending_schema import SENDING_TABLES
 
@@ -353,6 +354,17 @@ def keep_jobs(database: Database) -> None:
     """Work that takes longer than a page: exports, imports."""
     for statement in JOB_TABLES:
         database.execute(statement)
+
+
+@config_migrations()
+def import_from_files(database: Database) -> None:
+    """Imports with their progress, and an end of blacklist entries: 0 is never."""
+    for statement in IMPORT_TABLES:
+        database.execute(statement)
+    database.execute("ALTER TABLE blacklist_batch ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0")
+    database.execute(
+        "CREATE INDEX blacklist_batch_expiry ON blacklist_batch(expires_at) WHERE expires_at > 0"
+    )
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

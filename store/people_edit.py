@@ -32,7 +32,14 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 def create_user(
-    transaction: "Writing", login: str, group: int, profile: Profile, password_hash: str, *, parts: int = 0
+    transaction: "Writing",
+    login: str,
+    group: int,
+    profile: Profile,
+    password_hash: str,
+    *,
+    parts: int = 0,
+    role: str = "user",
 ) -> int:
     """A new active user with a temporary password; gives the id. A login is never used twice."""
     if not LOGIN.fullmatch(login):
@@ -42,10 +49,12 @@ def create_user(
     _live_group(transaction, group)
     identifier = transaction.insert(
         "INSERT INTO user (login, group_id, name, mobile, email, note, review, password_hash,"
-        " password_temporary, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
-        (login, group, *msgspec.structs.astuple(profile), password_hash, transaction.at),
+        " password_temporary, created_at, role) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+        (login, group, *msgspec.structs.astuple(profile), password_hash, transaction.at, role),
     )
-    transaction.audit("user.create", f"user {login}", group=_path(transaction, group), review=profile.review)
+    transaction.audit(
+        "user.create", f"user {login}", group=_path(transaction, group), review=profile.review, role=role
+    )
     if parts:
         quota.topup_user(transaction, identifier, parts, note="")
     return identifier

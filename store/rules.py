@@ -7,7 +7,7 @@ numbers into its bitmaps without reading the list again.
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,6 +31,7 @@ class Listed(msgspec.Struct, frozen=True):
     note: str
     actor: str
     at: int
+    expires_at: int = 0  # 0: never
 
 
 def canonical_number(text: str) -> int:
@@ -79,24 +80,65 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def blacklist_add(
-    transaction: "Writing", scope: BlacklistScope, numbers: Iterable[int], *, source: str, note: str = ""
+    transaction: "Writing",
+    scope: BlacklistScope,
+    numbers: Iterable[int],
+    *,
+    source: str,
+    note: str = "",
+    expires_at: int = 0,
 ) -> list[int]:
-    """Put numbers on a list; gives those that were not on it, ascending."""
+    """Put numbers on a list; gives those that were not on it, ascending.
+
+    Those that are on it until some time stay for as long as is said now, if that is longer; `expires_at` 0 is for good.
+    """
     identifier = _scope_row(transaction, scope)
-    new = sorted(set(numbers) - _present(transaction.connection, identifier, numbers))
-    if new:
+    asked = set(numbers)
+    present = _present(transaction.connection, identifier, asked)
+    new = sorted(asked - present)
+    longer = _ending_before(transaction.connection, identifier, present, expires_at)
+    if new or longer:
         batch = transaction.insert(
-            "INSERT INTO blacklist_batch (source, note, actor, at) VALUES (?, ?, ?, ?)",
-            (source, note, transaction.actor, transaction.at),
+            "INSERT INTO blacklist_batch (source, note, actor, at, expires_at) VALUES (?, ?, ?, ?, ?)",
+            (source, note, transaction.actor, transaction.at, expires_at),
         )
         transaction.connection.executemany(
             "INSERT INTO blacklist_number (scope_id, number, batch_id) VALUES (?, ?, ?)",
             ((identifier, number, batch) for number in new),
         )
+        transaction.connection.executemany(
+            "UPDATE blacklist_number SET batch_id = ? WHERE scope_id = ? AND number = ?",
+            ((batch, identifier, number) for number in longer),
+        )
+        detail: dict[str, Any] = {"expires_at": expires_at} if expires_at else {}
         transaction.audit(
-            "blacklist.add", scope_text(transaction.connection, scope), numbers=_few(new), source=source
+            "blacklist.add",
+            scope_text(transaction.connection, scope),
+            numbers=_few(new or longer),
+            source=source,
+            **detail,
         )
     return new
+
+
+def blacklist_expire(transaction: "Writing") -> int:
+    """Take off every list what was to stay until now; gives how many numbers that were."""
+    gone = 0
+    due = transaction.run(
+        "SELECT id FROM blacklist_batch WHERE expires_at > 0 AND expires_at <= ?", (transaction.at,)
+    ).fetchall()
+    if due:
+        transaction.run("CREATE TEMP TABLE IF NOT EXISTS due_batch (id INTEGER PRIMARY KEY)")
+        transaction.run("DELETE FROM due_batch")
+        transaction.connection.executemany("INSERT INTO due_batch VALUES (?)", due)
+        rows = transaction.run(
+            "DELETE FROM blacklist_number WHERE batch_id IN (SELECT id FROM due_batch) RETURNING number"
+        ).fetchall()
+        transaction.run("DELETE FROM blacklist_batch WHERE id IN (SELECT id FROM due_batch)")
+        gone = len(rows)
+        if gone:
+            transaction.audit("blacklist.expire", f"{gone} numbers", numbers=_few(sorted(n for (n,) in rows)))
+    return gone
 
 
 def blacklist_remove(
@@ -118,9 +160,9 @@ def blacklist_remove(
 def why_listed(connection: sqlite3.Connection, number: int) -> list[Listed]:
     """Every list that a number is on, with source, note, who and when."""
     return [
-        Listed(BlacklistScope(kind, sms_type if kind == "type" else group or 0), source, note, actor, at)
-        for kind, group, sms_type, source, note, actor, at in connection.execute(
-            "SELECT kind, group_id, sms_type, source, note, actor, at FROM blacklist_scope s"
+        Listed(BlacklistScope(kind, sms_type if kind == "type" else group or 0), source, note, actor, at, end)
+        for kind, group, sms_type, source, note, actor, at, end in connection.execute(
+            "SELECT kind, group_id, sms_type, source, note, actor, at, expires_at FROM blacklist_scope s"
             " JOIN blacklist_number n ON n.scope_id = s.id AND n.number = ?"
             " JOIN blacklist_batch b ON b.id = n.batch_id ORDER BY s.id",
             (number,),
@@ -169,6 +211,20 @@ def _present(connection: sqlite3.Connection, scope: int, numbers: Iterable[int])
         ).fetchone():
             found.add(number)
     return found
+
+
+def _ending_before(
+    connection: sqlite3.Connection, scope: int, present: set[int], expires_at: int
+) -> list[int]:
+    """Of numbers on a list, those whose time ends before `expires_at` (0: ever)."""
+    if not present or not connection.execute("SELECT 1 FROM blacklist_batch WHERE expires_at > 0").fetchone():
+        return []
+    rows = connection.execute(
+        "SELECT n.number FROM blacklist_batch b JOIN blacklist_number n ON n.batch_id = b.id"
+        " WHERE b.expires_at > 0 AND (?1 = 0 OR b.expires_at < ?1) AND n.scope_id = ?2",
+        (expires_at, scope),
+    )
+    return sorted(present.intersection(row[0] for row in rows))
 
 
 def _few(numbers: Sequence[int]) -> dict[str, object]:

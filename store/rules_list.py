@@ -82,7 +82,7 @@ def list_blacklist(
     creator: str = "",
 ) -> Page:
     """Entries of all lists of a kind in scope, newest first: columns (scope id, number, group id, group path,
-    SMS type, source, note, actor, at)."""
+    SMS type, source, note, actor, at, expires at)."""
     where = within.where()
     where.add("s.kind = ?", kind)
     if kind == "group":
@@ -97,7 +97,8 @@ def list_blacklist(
         where.add("b.actor = ?", f"console:{creator}")
     return fetch(
         connection,
-        "s.id, n.number, s.group_id, ifnull(g.path, ''), s.sms_type, b.source, b.note, b.actor, b.at",
+        "s.id, n.number, s.group_id, ifnull(g.path, ''), s.sms_type, b.source, b.note, b.actor, b.at,"
+        " b.expires_at",
         "blacklist_scope s JOIN blacklist_number n ON n.scope_id = s.id"
         " JOIN blacklist_batch b ON b.id = n.batch_id LEFT JOIN user_group g ON g.id = s.group_id",
         where,

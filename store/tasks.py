@@ -32,6 +32,7 @@ class Input(msgspec.Struct, frozen=True):
     sheet: str = ""
     header: bool | None = None
     column: int = -1
+    delimiter: str = ""
 
 
 class TaskRow(msgspec.Struct, frozen=True):

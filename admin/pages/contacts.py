@@ -9,8 +9,8 @@ from litestar import Response, get, post
 from msgspec import Meta
 
 from admin import lists
+from admin.cleaning import clean
 from admin.console import Flash
-from admin.forms import clean
 from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow

@@ -13,8 +13,8 @@ from litestar import Response, get, post
 from msgspec import Meta
 
 from admin import sending
+from admin.cleaning import clean
 from admin.console import Flash
-from admin.forms import clean
 from admin.i18n import N_
 from admin.operations import TextFigures
 from admin.permissions import allow

@@ -436,7 +436,7 @@ async def test_a_workbook_is_read_and_one_that_asks_for_all_memory_only_ends_its
         await person.post(f"/tasks/{task}/file", {"column": "0", "header": "yes"})
         assert task_of(console, task).stage == ("ready" if good else "preparing")
         shown = (await person.get(f"/tasks/{task}/preview")).text
-        assert ("could not be read to its end" in shown) == (not good)
+        assert ("unpacks to more than can be read" in shown) == (not good)
     assert task_of(console, task).valid == (2 if good else 0)
 
 
