@@ -26,6 +26,7 @@ from admin.console import Console
 from admin.permissions import MATRIX, Reach, may, reach
 from admin.view import View, cookie_name
 from store import sessions
+from store.imports import read_import
 from store.people_list import read_group, read_user
 from store.scope import Within
 from store.tasks import read_task
@@ -147,6 +148,11 @@ async def _find(view: View, about: str, permission: str, request: Request[Any, A
         scope, owner = (Within(), view.me.id) if own else (within, 0)
         view.task = await view.read(lambda c: read_task(c, scope, identifier, owner=owner))
         if view.task is None:
+            raise NotFoundException
+        return
+    if about == "import":
+        view.import_ = await view.read(lambda c: read_import(c, view.me.id, identifier))
+        if view.import_ is None:
             raise NotFoundException
         return
     if about == "user":

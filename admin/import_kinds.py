@@ -1,4 +1,4 @@
-"""What can be imported from a file, as data: the fields of each kind, by which names their columns are known, a sample."""
+"""What can be imported from a file, as data: fields, the names that their columns are known by, a sample."""
 
 from collections.abc import Mapping, Sequence
 
@@ -150,7 +150,9 @@ KINDS: Mapping[str, ImportKind] = {
                 Field("mobile", N_("Number"), _MOBILE, True),
                 Field("name", N_("Name"), _NAME),
                 Field(
-                    "group", N_("Group"), ("联系人组", "分组", "组", "群组", "所属组", "group", "group path")
+                    "group",
+                    N_("Contact group"),
+                    ("联系人组", "分组", "组", "群组", "所属组", "group", "group path"),
                 ),
             ),
             1_000_000,

@@ -4,6 +4,7 @@ The dry run and the writing are jobs of `admin/jobs.py`; the import's own row sa
 the page, and a writing that was cut short goes on behind its last piece when the console begins anew.
 """
 
+import hashlib
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 PIECE_ROWS = 5_000  # of one write transaction: some tenths of a second
 FRESH_MS = 15 * 60_000
-SECRET_CONTEXT = "import {}"
 
 
 def job_key(identifier: int) -> str:
@@ -63,6 +63,13 @@ def may_write_list(view: View, scope: str, groups: Sequence[int]) -> bool:
     if kind == "group":
         return key.isdecimal() and int(key) in groups
     return kind == "type" and reach(view.role, "blacklist.write") > Reach.NONE
+
+
+def authority(view: View, kind: ImportKind, connection: sqlite3.Connection) -> str:
+    """What this person may import into, as a fingerprint: rows were judged under it, and hold only under the same."""
+    groups = writable_groups(view, kind, connection)
+    said = f"{view.role} {view.me.group} {groups}"
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def order_for(
@@ -120,7 +127,7 @@ async def write(console: "Console", row: ImportRow, actor: str, address: str = "
 
 
 async def go_on(console: "Console") -> None:
-    """What was being written when the last process ended goes on; users, who are written whole, can be confirmed anew."""
+    """What was being written when the last process ended goes on behind its last piece."""
 
     def find() -> list[tuple[ImportRow, str]]:
         with console.store.reading() as connection:
@@ -145,7 +152,7 @@ async def _users(console: "Console", row: ImportRow, job: Job, actor: str, addre
         job.rows, job.share = number, number / len(rows)
     lines = [csv_line(("login", "name", "password"))]
     lines += [csv_line((one["login"], guarded(one["name"]), password)) for one, password, _ in made]
-    secret = console.store.sealer.seal((BYTE_ORDER_MARK + "".join(lines)), SECRET_CONTEXT.format(row.id))
+    secret = console.store.sealer.seal((BYTE_ORDER_MARK + "".join(lines)), job_key(row.id))
 
     def store() -> None:
         with console.store.writing(actor, address=address) as transaction:

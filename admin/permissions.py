@@ -54,6 +54,7 @@ MATRIX: dict[str, Permission] = {
         Permission("tasks.read", "P2", _OWN, _SUBTREE),
         Permission("tasks.act", "P25", _OWN, _SUBTREE),
         Permission("contacts", "P8", _OWN, _OWN, Reach.OWN),
+        Permission("imports", "P8", _OWN, _OWN, Reach.OWN),
         Permission("phrases", "P20", _OWN, _OWN, Reach.OWN),
         Permission("review", "P23", _NONE, _SUBTREE),
         Permission("users.read", "P16", _NONE, _SUBTREE),
@@ -113,7 +114,7 @@ def allow(permission: str, *, about: str = "", quiet: bool = False, proof: bool 
     """What a route says of itself.
 
     Args:
-      about: "user", "group" or "task": the path parameter `user_id`, `group_id` or `task_id` names one.
+      about: "user", "group", "task" or "import": the path parameter `user_id`, `group_id` … names one.
       quiet: a request that the page makes by itself, which does not keep a session alive.
       proof: something dangerous (parts, passwords, exports): who asks proves again who they are, unless they
         did so lately. A list that is asked for as a file does so in any case.

@@ -132,7 +132,7 @@ def _judge_import(order: ImportOrder) -> Judged:
         for line, row, share in rows_of(folder / UPLOAD, seen):
             total += 1
             if total > order.rows_max:
-                raise Unreadable("rows")
+                raise Unreadable("rows-at-once")
             cells = {field: row[at] if 0 <= at < len(row) else "" for field, at in columns.items()}
             longest = max(map(len, cells.values()))
             if not any(map(str.strip, cells.values())):

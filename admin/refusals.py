@@ -21,6 +21,7 @@ SENTENCES = {
     "task-state": N_("Nothing was done: the task is in state “%(state)s” by now (%(actor)s)."),
     "task-note": N_("Give a reason."),
     "too-many-jobs": N_("You have %(limit)s jobs that are not over. Wait for one, or cancel one."),
+    "import-state": N_("Nothing was done: the import has gone on meanwhile. This is where it stands."),
     "too-many": N_("At most %(limit)s at once."),
 }
 QUOTA = N_("At most %(available)s parts can be moved here. Give a smaller number, or top up the group above.")

@@ -81,6 +81,7 @@ JOB_ERRORS: Mapping[str, str] = {
     "cancelled": N_(
         "The preparation was cancelled. Go back to the form and send it again, or discard the task."
     ),
+    "rows-at-once": N_("The file has more rows than can be imported at once. Split it."),
     "binary": N_("This is neither a workbook nor text. Save it as XLSX or CSV and try again."),
     "columns": N_("There are more than 200 columns. Leave out those that are not needed."),
     "broken": N_("The file could not be read to its end. Save it as CSV and try again."),
@@ -175,7 +176,12 @@ def is_kept(view: View, token: str) -> bool:
 
 def take_upload(view: View, token: str, task: int) -> None:
     """The upload becomes the task's."""
-    _aside(view, token).replace(make_folder(view.console.data, task) / UPLOAD)
+    take_upload_to(view, token, make_folder(view.console.data, task))
+
+
+def take_upload_to(view: View, token: str, folder: Path) -> None:
+    """The upload goes into a folder."""
+    _aside(view, token).replace(folder / UPLOAD)
 
 
 # -- preparing ----------------------------------------------------------------------------------------

@@ -85,13 +85,14 @@ def look(path: Path, choice: Choice, numbering: Numbering) -> Look:
         rows = list(_first(_sheet_rows(book, sheet), SAMPLE_ROWS))
     else:
         kind = "text"
-        encoding = choice.encoding if choice.encoding in ENCODINGS else encoding_of(head)
-        if encoding != "utf-16" and b"\0" in head:
+        wide = choice.encoding == "utf-16" or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if b"\0" in head and not wide:
             raise Unreadable("binary")
+        encoding = choice.encoding if choice.encoding in ENCODINGS else encoding_of(head)
         text = _decoded(head, encoding)
         delimiter = delimiter_of(text)
         if choice.delimiter:
-            delimiter = choice.delimiter if choice.delimiter in DELIMITERS else ""
+            delimiter = choice.delimiter if choice.delimiter in tuple(DELIMITERS) else ""
         rows = list(_first(_split_lines(text.splitlines(), delimiter), SAMPLE_ROWS))
     if not rows:
         raise Unreadable("empty")

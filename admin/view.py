@@ -20,6 +20,7 @@ from admin.refusals import sentence
 from admin.rendering import Page, render
 from store.config_db import Writing
 from store.files import StoreError
+from store.imports import ImportRow
 from store.people_list import GroupRow, UserRow
 from store.preferences import Preferences
 from store.quota_low import Low, low_groups, low_users
@@ -55,6 +56,7 @@ class View:
         self.user: UserRow | None = None  # whom the route is about
         self.group: GroupRow | None = None
         self.task: TaskRow | None = None
+        self.import_: ImportRow | None = None
         self.new_pre_session = ""
 
     # -- who ----------------------------------------------------------------------------------------
@@ -110,6 +112,11 @@ class View:
     def about_task(self) -> TaskRow:
         assert self.task is not None
         return self.task
+
+    @property
+    def about_import(self) -> ImportRow:
+        assert self.import_ is not None
+        return self.import_
 
     @property
     def owns_task(self) -> bool:

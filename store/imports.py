@@ -36,6 +36,7 @@ IMPORT_TABLES = (
         created_at INTEGER NOT NULL,
         judged_at INTEGER NOT NULL DEFAULT 0,
         ended_at INTEGER NOT NULL DEFAULT 0,
+        authority TEXT NOT NULL DEFAULT '',
         secret BLOB
     ) STRICT""",
     "CREATE INDEX file_import_of_user ON file_import(user_id, id)",
@@ -72,6 +73,7 @@ class ImportRow(msgspec.Struct, frozen=True):
     created_at: int
     judged_at: int
     ended_at: int
+    authority: str  # fingerprint of what its owner might write to when the rows were judged
     has_secret: int
 
     @property
@@ -89,7 +91,7 @@ class ImportRow(msgspec.Struct, frozen=True):
 
 _COLUMNS = (
     "id, user_id, kind, file, options, input, state, total, valid, written, counts, error, created_at,"
-    " judged_at, ended_at, secret IS NOT NULL"
+    " judged_at, ended_at, authority, secret IS NOT NULL"
 )
 
 
@@ -145,11 +147,13 @@ def move_import(
         raise Refused("import-state", "This import has gone on meanwhile.")
 
 
-def bind_import(transaction: "Writing", identifier: int, read: ImportInput, state: str) -> None:
+def bind_import(
+    transaction: "Writing", identifier: int, read: ImportInput, state: str, authority: str = ""
+) -> None:
     """Say how the file is read; `state` is `binding` to look again, `judging` to judge every row."""
     move_import(
         transaction, identifier, ("binding", "judging", "ready"), state,
-        input=msgspec.json.encode(read).decode(), error="",
+        input=msgspec.json.encode(read).decode(), error="", authority=authority,
     )  # fmt: skip
 
 

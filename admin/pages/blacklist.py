@@ -27,6 +27,7 @@ from store.rules_list import list_blacklist, list_sms_types
 KINDS = {"global": N_("Global"), "group": N_("User group"), "type": N_("SMS type")}
 SOURCES = {
     "manual": N_("by hand"),
+    "import": N_("file"),
     "apply": N_("sluice apply"),
     "complaint": N_("complaint"),
     "opt-out": N_("opt-out reply"),
@@ -111,7 +112,7 @@ def spec_of(view: View, kind: str, types: Mapping[str, str], groups: list[GroupR
         )
 
     def row(columns: tuple[Any, ...]) -> Row:
-        _, number, group, path, sms_type, source, note, actor, at = columns
+        _, number, group, path, sms_type, source, note, actor, at, expires_at = columns
         where = {"global": view.t(KINDS["global"]), "group": path, "type": types.get(sms_type, sms_type)}[
             kind
         ]
@@ -125,6 +126,7 @@ def spec_of(view: View, kind: str, types: Mapping[str, str], groups: list[GroupR
                 Cell(note),
                 Cell(actor.removeprefix("console:")),
                 Cell(at),
+                Cell(expires_at),
             ),
             id=key if may_write(view, scope, writable) else "",
         )
@@ -145,6 +147,7 @@ def spec_of(view: View, kind: str, types: Mapping[str, str], groups: list[GroupR
             Column("note", N_("Note"), wide=False),
             Column("creator", N_("Added by")),
             Column("at", N_("Since"), "time", wide=False),
+            Column("until", N_("Until"), "time", wide=False),
         ),
         filters=tuple(filters),
         fetch=fetch,

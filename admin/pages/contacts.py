@@ -58,11 +58,11 @@ def spec_of(view: View, groups: list[ContactGroup]) -> ListSpec:
         columns=(
             Column("name", N_("Name")),
             Column("mobile", N_("Number"), "code"),
-            Column("group", N_("Group")),
+            Column("group", N_("Contact group")),
         ),
         filters=(
             Filter("q", N_("Search"), placeholder=N_("Name, number or group")),
-            Filter("group", N_("Group"), "choice", tuple((str(one.id), one.name) for one in groups)),
+            Filter("group", N_("Contact group"), "choice", tuple((str(one.id), one.name) for one in groups)),
         ),
         fetch=fetch,
         row=row,

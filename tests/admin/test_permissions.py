@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from admin.app import create_app
 from admin.gate import declared
 from admin.permissions import MATRIX, Reach, Role, reach
-from tests.admin.world import GROUPS, TASKS, USERS, World, world
+from tests.admin.world import GROUPS, IMPORTS, TASKS, USERS, World, world
 
 ROLES = {"": Role.ANYONE, "usr": Role.USER, "adm": Role.ADMIN, "sys": Role.SYSTEM}
 # Where a group stands from adm's group (a), and whether adm may change it, or a user in it.
@@ -21,6 +21,7 @@ TASKS_AT = {"own": "usr", "child": "low", "sibling": "sibling7", "parent": "sys"
 GROUP_PLACES = list(PLACES)
 TASK_PLACES = list(TASKS_AT)
 USER_PLACES = list(USERS_AT)
+PLACES_OF = {"user": USER_PLACES, "group": GROUP_PLACES, "task": TASK_PLACES, "import": TASK_PLACES}
 
 
 def expected(role: Role, permission: str, about: str, place: str) -> str:
@@ -30,7 +31,7 @@ def expected(role: Role, permission: str, about: str, place: str) -> str:
         return "yes" if MATRIX[permission].anyone else "sign-in"
     if how_far == Reach.NONE:
         return "no"
-    if about == "task" and (how_far == Reach.OWN or place == "mine"):
+    if about in ("task", "import") and (how_far == Reach.OWN or place == "mine"):
         is_own = (
             place == "mine"
             or (place == "own" and role == Role.USER)
@@ -58,7 +59,7 @@ def cases() -> list[tuple[str, str, str, str, str]]:
         for path, handler in ROUTES:
             method = next(iter(sorted(handler.http_methods - {"HEAD", "OPTIONS"})))
             permission, about = handler.opt["permission"], handler.opt["about"]
-            places = {"user": USER_PLACES, "group": GROUP_PLACES, "task": TASK_PLACES}.get(about, [""])
+            places = PLACES_OF.get(about, [""])
             found += [(login, method, path, permission, f"{about}:{place}") for place in places]
     return found
 
@@ -75,7 +76,7 @@ OPEN_ELSEWHERE = {"/setup/{token:str}", "/static/{digest:str}/{name:str}", "/log
 
 def filled(path: str, place: str, login: str = "sys") -> str:
     about, _, where = place.partition(":")
-    task = TASKS[TASKS_AT[where] or login or "sys"] if about == "task" else 0
+    task = TASKS[TASKS_AT[where] or login or "sys"] if about in ("task", "import") else 0
     user = USERS[USERS_AT[where]] if about == "user" else 0
     group = GROUPS[PLACES[where]] if about == "group" else 0
     return (
@@ -83,6 +84,7 @@ def filled(path: str, place: str, login: str = "sys") -> str:
         .replace("{group_id:int}", str(group))
         .replace("{carrier_id:int}", "1")
         .replace("{task_id:int}", str(task))
+        .replace("{import_id:int}", str(task))
         .replace("{kind:str}", "group")
         .replace("{job_id:int}", "1")
     )
@@ -96,9 +98,14 @@ async def test_every_route_answers_every_role_as_the_matrix_says(login: str, con
             continue
         asked += 1
         about, _, where = place.partition(":")
-        if about == "task":
+        if about in ("task", "import"):
             with console.store.writing("test") as write:  # what an earlier request discarded is there again
                 write.run("UPDATE task SET state = 'preview', outcome = ''")
+                for one in IMPORTS.values():
+                    secret = console.store.sealer.seal("passwords", f"import {one}")
+                    write.run(
+                        "UPDATE file_import SET state = 'ready', secret = ? WHERE id = ?", (secret, one)
+                    )
         async with console.person(login) as person:
             token = await person.token("/me" if login else "/login")
             response = await person.client.request(

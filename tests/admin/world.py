@@ -18,14 +18,14 @@ import msgspec
 from admin.app import create_app
 from admin.console import Console, ConsoleOptions
 from admin.operations import Account, Bind, Carrier, Live, RouteAnswer, RowState, TextFigures
-from store import groups_edit, people_edit, quota, tasks
+from store import groups_edit, imports, people_edit, quota, tasks
 from store.config_db import ConfigStore
 from store.people import make_admin
 from store.people_edit import Profile
 from store.rules import canonical_number
 from store.secrets import hash_password
 from store.sessions import begin_session
-from store.task_file import ROWS, TaskFile, make_folder
+from store.task_file import ROWS, UPLOAD, TaskFile, make_folder
 from store.tasks import Counted, Draft, Input
 from tests.store.config_world import apply
 
@@ -35,6 +35,7 @@ HASH = hash_password(PASSWORD)
 GROUPS = {"root": 1, "a": 2, "deep": 3, "b": 4}
 USERS = {"sys": 1, "adm": 2, "peer": 3, "usr": 4, "low": 5, "sibling7": 6}
 TASKS = {"sys": 1, "adm": 2, "peer": 3, "usr": 4, "low": 5, "sibling7": 6}  # whose, in preview
+IMPORTS = TASKS  # whose, with columns to be bound
 SHOWN = (7, 8)  # usr's: one that was stopped, one in review
 CARRIERS = """
 [[carrier]]
@@ -237,7 +238,13 @@ def world(path: Path, options: ConsoleOptions | None = None) -> Iterator[World]:
                     Input(typed=True),
                     stage="ready",
                 )
+            for login in IMPORTS:
+                imports.create_import(
+                    write, USERS[login], "contacts", "list.csv", {"group": "friends", "doubles": "skip"}
+                )
         apply(store, CARRIERS)
+        for identifier in IMPORTS.values():
+            (imports.make_folder(path, identifier) / UPLOAD).write_bytes(b"13800138001\n")
         for task in (*TASKS.values(), *SHOWN):
             file = TaskFile.make(make_folder(path, task) / ROWS)
             file.add_recipients([(1, 8613700000001, 0), (2, 8613700000002, 0)])
