@@ -385,6 +385,7 @@ async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
     """Start the console, and say where; while nobody can sign in, how to make the first administrator."""
     # Imported here: a tool or a simulation that needs a daemon without pages does not wait for them.
     from admin.app import create_app
+    from admin.connections import ConnectionLimits
     from admin.console import Console, ConsoleOptions
     from admin.serve import serve_console
     from gateway.console import ConsoleOperations
@@ -403,9 +404,12 @@ async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
         wall_ms=clock.wall_ms,
     )
     app = create_app(console)
+    limits = ConnectionLimits(
+        settings.connections_max, settings.connections_per_address_max, settings.trusted_proxies
+    )
     nursery.start_soon(console.run)
     try:
-        address = await nursery.start(serve_console, app, settings.listen)
+        address = await nursery.start(serve_console, app, settings.listen, limits)
     except OSError as error:
         raise cannot_listen("console", settings.listen, error) from error
     daemon.now_listens("console", address)

@@ -190,6 +190,12 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="CIDR blocks whose X-Forwarded-For is believed, for the log and the brake on guessing."
         ),
     ] = ()
+    connections_max: Annotated[
+        Count, Meta(description="Connections of browsers at once; more are closed at once.")
+    ] = 1000
+    connections_per_address_max: Annotated[
+        Count, Meta(description="Connections at once from one address that is no trusted proxy.")
+    ] = 100
     second_factor: Annotated[
         Literal["optional", "administrators", "everybody"],
         Meta(
