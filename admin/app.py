@@ -27,10 +27,11 @@ from admin.job_kinds import KINDS
 from admin.rendering import Page
 from admin.routes import ROUTES
 from admin.security import SAFE_METHODS
-from admin.view import View
+from admin.view import AS_JSON, View
 
 log = structlog.get_logger("console")
 
+JSON_SUFFIX = ".json"
 BODY_OCTETS_MAX = 1_048_576
 FRAMES_SHOWN = 8
 
@@ -70,6 +71,7 @@ ERRORS = {
         N_("It is our fault, and it is in the log. Try again; nothing was changed."),
     ),
 }
+SIGN_IN = N_("Sign in first, in a browser; this address needs its session.")
 TOKEN = (
     N_("This page was open for too long"),
     N_("Nothing was changed. Load the page again and repeat what you did."),
@@ -82,11 +84,13 @@ async def provide_view(request: Request[Any, Any, Any]) -> View:
     return view
 
 
-def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Any error as a page in the reader's language; never a trace."""
     console: Console = request.app.state.console
     view = getattr(request.state, "view", None) or View(console, request)
     if isinstance(error, GoElsewhere):
+        if view.wants_json:
+            return view.answer(Response({"error": view.t(SIGN_IN)}, status_code=401))
         return view.go(error.detail)
     if isinstance(error, ProveFirst):
         return view.show_now(_proof_page(view, error.problem), 401)
@@ -98,6 +102,8 @@ def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[st
         log.error("a page failed", path=request.scope["path"], error=type(error).__name__, where=where)
     status = status if status in ERRORS else 400
     title, text = TOKEN if isinstance(error, BadToken) else ERRORS[status]
+    if view.wants_json:
+        return view.answer(Response({"error": f"{view.t(title)}. {view.t(text)}"}, status_code=status))
     page = ErrorPage(title=view.t(title), status=status, text=view.t(text))
     return view.show_now(page, status)
 
@@ -115,12 +121,22 @@ def _proof_page(view: View, problem: str) -> ProofPage:
     )
 
 
+class ConsoleApp(Litestar):
+    """Takes `/users.json` for `/users` that is wanted as JSON."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"].endswith(JSON_SUFFIX):
+            path = scope["path"].removesuffix(JSON_SUFFIX)
+            scope = {**scope, "path": path, "raw_path": path.encode(), AS_JSON: True}
+        await super().__call__(scope, receive, send)
+
+
 def create_app(console: Console) -> Litestar:
     """The console's application.
 
     Raises RuntimeError for a route without a permission: nothing is open by oversight.
     """
-    app = Litestar(
+    app = ConsoleApp(
         route_handlers=list(ROUTES),
         guards=[guard],
         dependencies={"view": Provide(provide_view)},
@@ -134,6 +150,7 @@ def create_app(console: Console) -> Litestar:
         debug=False,
     )
     app.state.console = console
+    console.app = app
     console.background.learn(KINDS)
     for _ in declared(app):
         pass

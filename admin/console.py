@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from weakref import WeakValueDictionary
@@ -72,6 +72,7 @@ class Console:
         self.new_secrets: ForAWhile[str] = ForAWhile(HALF_S * 3)  # an app may have to be installed first
         self.jobs = Jobs()
         self.background = Background(self)
+        self.app: Callable[..., Awaitable[None]] | None = None  # the pages themselves: a job asks one of them
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE)
         self._flashes: OrderedDict[bytes, list[Flash]] = OrderedDict()
         self._done: OrderedDict[tuple[bytes, str], str] = OrderedDict()

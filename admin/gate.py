@@ -104,7 +104,7 @@ def _is_export(request: Request[Any, Any, Any]) -> bool:
 
 
 async def _prove(view: View) -> None:
-    if view.viewer is None or proofs.is_fresh(view):
+    if view.viewer is None or view.asked_by_job or proofs.is_fresh(view):  # a job's owner proved it at its start
         return
     given = view.field("_proof")
     problem = await proofs.prove(view, given) if given else ""
@@ -113,6 +113,9 @@ async def _prove(view: View) -> None:
 
 
 async def _recognise(view: View, *, quiet: bool) -> None:
+    if job := view.asked_by_job:
+        view.viewer = await view.read(lambda c: sessions.viewer_of(c, job.user))
+        return
     if not view.session_id:
         return
     console, session = view.console, view.session()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from admin.background import Kind
+from admin.list_export import EXPORT_LIST
 
-_ALL: tuple[Kind, ...] = ()
+_ALL: tuple[Kind, ...] = (EXPORT_LIST,)
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}

@@ -4,12 +4,13 @@ import ipaddress
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import Cookie, UploadFile
 from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
 
 from admin import forms, security
 from admin.console import Console, Flash
@@ -28,8 +29,13 @@ from store.scope import Within
 from store.sessions import Viewer, session_hash
 from store.tasks import TaskFilter, TaskRow, count_tasks
 
+if TYPE_CHECKING:
+    from admin.list_export import Asked
+
 Result = TypeVar("Result")
 HTML = "text/html"
+ASKED = "sluice.asked"  # in a request's scope: a job that asks it
+AS_JSON = "sluice.json"  # the address ended in .json
 COOKIE_AGE_S = 12 * 3600
 
 
@@ -215,6 +221,18 @@ class View:
         return secrets.token_urlsafe(12)
 
     @property
+    def asked_by_job(self) -> "Asked | None":
+        """The job that makes this request itself, of its owner's behalf."""
+        asked: Asked | None = self.request.scope.get(ASKED)  # type: ignore[assignment]
+        return asked
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether a program asks: by the address, or because it would not take HTML."""
+        accept = self.request.headers.get("accept", "")
+        return AS_JSON in self.request.scope or ("application/json" in accept and "text/html" not in accept)
+
+    @property
     def is_fragment(self) -> bool:
         """Whether htmx asks, and wants no frame around."""
         return self.request.headers.get("hx-request") == "true"
@@ -271,7 +289,9 @@ class View:
     # -- answers ------------------------------------------------------------------------------------
 
     async def show(self, page: Page, *, status: int = 200) -> Response[str]:
-        """A page."""
+        """A page; there is none at an address that ends in .json."""
+        if AS_JSON in self.request.scope:
+            raise NotFoundException
         return await self.console.off_loop(self.show_now, page, status)
 
     def show_now(self, page: Page, status: int = 200) -> Response[str]:

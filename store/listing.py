@@ -11,15 +11,19 @@ from typing import Any
 import msgspec
 
 COUNTED_MAX = 10_000  # beyond it a list says "more than", as counting would cost more than it tells
-ROWS_MAX = 1_000_000  # of one export
+ROWS_MAX = 5_000_000  # of one export
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Which part of a list: up to `limit` rows that come after the key `after` in the order named `sort`."""
+    """Which part of a list: up to `limit` rows that come after the key `after` in the order named `sort`.
+
+    All of them are counted up to `counted`, or not at all (0).
+    """
 
     limit: int = 50
     after: tuple[str | int, ...] = ()
     sort: str = ""
+    counted: int = COUNTED_MAX + 1
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -30,7 +34,8 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Rows as tuples; `after` is the key of the next page, () if this is the last; `count` of all (capped)."""
+    """Rows as tuples; `after` is the key of the next page, () if this is the last; `count` of all, up to
+    `Cut.counted`."""
 
     rows: list[tuple[Any, ...]]
     after: tuple[str | int, ...]
@@ -75,10 +80,12 @@ def fetch(
 ) -> Page:
     """One page. `prefix` is a WITH clause whose parameters come first in `where.parameters`."""
     keys = ", ".join(order.columns)
-    count = connection.execute(
-        f"{prefix} SELECT count(*) FROM (SELECT 1 FROM {tables} WHERE {where.sql} LIMIT ?)",  # noqa: S608
-        (*where.parameters, COUNTED_MAX + 1),
-    ).fetchone()[0]
+    count = 0
+    if cut.counted:
+        count = connection.execute(
+            f"{prefix} SELECT count(*) FROM (SELECT 1 FROM {tables} WHERE {where.sql} LIMIT ?)",  # noqa: S608
+            (*where.parameters, cut.counted),
+        ).fetchone()[0]
     condition, parameters = where.sql, list(where.parameters)
     if len(cut.after) == len(order.columns):
         sign = "<" if order.descending else ">"

@@ -97,6 +97,33 @@ def viewer(connection: sqlite3.Connection, session: bytes, now_ms: int) -> Viewe
     )
 
 
+def viewer_of(connection: sqlite3.Connection, user: int) -> Viewer | None:
+    """A user as the viewer of what a job of theirs asks, without a session; None if they may no longer sign in."""
+    row = connection.execute(
+        "SELECT u.id, u.login, u.name, u.role, g.id, g.path, g.parent IS NULL, u.password_temporary,"
+        " u.preferences, u.totp_sealed IS NOT NULL FROM user u JOIN user_group g ON g.id = u.group_id"
+        " WHERE u.id = ? AND u.state = 'active'",
+        (user,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Viewer(
+        id=row[0],
+        login=row[1],
+        name=row[2],
+        role=row[3],
+        group=row[4],
+        group_path=row[5],
+        at_root=bool(row[6]),
+        password_temporary=bool(row[7]),
+        preferences=preferences_of(row[8]),
+        session=b"",
+        seen_at=0,
+        proved_at=0,
+        second_factor=bool(row[9]),
+    )
+
+
 def touch_session(transaction: "Writing", session: bytes) -> None:
     """The session was used just now."""
     transaction.run("UPDATE console_session SET seen_at = ? WHERE hash = ?", (transaction.at, session))

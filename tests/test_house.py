@@ -57,7 +57,7 @@ RULES: dict[str, Rule] = {
     "gateway/sim": Rule(names("gateway.smpp"), names("trio msgspec")),
     "admin": Rule(
         names("filters store"),
-        WEB | {"python_calamine", "segno"},
+        WEB | {"python_calamine", "segno", "xlsxwriter"},
         names("asyncio http socket socketserver ssl"),
     ),
     "bench": Rule(names("filters store gateway"), DAEMON, whole=True),

@@ -2,22 +2,26 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import trio
 from litestar import Response, get, post
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import ClientException, NotFoundException
 from litestar.response import Stream
+from msgspec import Meta
 
 from admin import lists, sending
 from admin.console import Flash
 from admin.i18n import N_
+from admin.list_export import EXPORT_LIST, ListOrders
 from admin.lists import Act, Cell, Column, Empty, Filter, Listing, ListSpec, Row
+from admin.menu import current
 from admin.permissions import Reach, allow, reach
 from admin.rendering import Page, format_number
 from admin.view import FromView, View
 from store import jobs, tasks
+from store.files import StoreError
 from store.jobs import JobFilter, JobRow
 from store.listing import Cut
 from store.listing import Page as Rows
@@ -188,6 +192,31 @@ async def _job(view: View, *, mine: bool) -> JobRow:
     return found
 
 
+class ExportForm(msgspec.Struct, frozen=True):
+    """A list's address."""
+
+    path: Annotated[str, Meta(max_length=200, pattern="^/")]
+    query: Annotated[str, Meta(max_length=4000)] = ""
+
+
+@post("/jobs/export", **allow("jobs", proof=True))
+async def export(view: FromView) -> Response[str]:
+    """Make a list into a file in the background."""
+    form, _ = view.parse(ExportForm)
+    if form is None:
+        raise ClientException
+    entry = next((e for c in view.chapters for e in c.entries if e.path == current(form.path)), None)
+    name = view.t(entry.title) if entry else form.path
+    orders = ListOrders(form.path, form.query, view.language)
+    try:
+        await view.console.background.begin(
+            view.me.id, view.me.login, EXPORT_LIST.name, name, orders, address=view.address
+        )
+    except StoreError as error:
+        return view.go("/jobs", flash=Flash(view.refusal(error), "bad"))
+    return view.go("/jobs")
+
+
 @post("/jobs/{job_id:int}/cancel", **allow("jobs"))
 async def cancel(view: FromView) -> Response[str]:
     """End a job before its time."""
@@ -206,7 +235,7 @@ async def retry(view: FromView) -> Response[str]:
     return view.go("/jobs", flash=Flash(view.t(text, title=job.title)))
 
 
-@get("/jobs/{job_id:int}/file", **allow("jobs"))
+@get("/jobs/{job_id:int}/file", **allow("jobs", proof=True))
 async def fetch_result(view: FromView) -> Response[Any]:
     """What a job made, for its owner, for seven days."""
     job = await _job(view, mine=True)
@@ -244,4 +273,4 @@ async def cancel_preparation(view: FromView) -> Response[str]:
     return view.go("/jobs", flash=Flash(view.t(N_("The preparation was cancelled."))))
 
 
-ROUTES = (all_jobs, cancel, retry, fetch_result, cancel_preparation)
+ROUTES = (all_jobs, export, cancel, retry, fetch_result, cancel_preparation)

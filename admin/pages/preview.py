@@ -12,7 +12,7 @@ from admin import sending
 from admin.console import Flash
 from admin.i18n import N_
 from admin.jobs import Job
-from admin.lists import BYTE_ORDER_MARK, csv_line, guarded
+from admin.list_export import BYTE_ORDER_MARK, csv_line, guarded
 from admin.operations import TextFigures
 from admin.pages.send import available
 from admin.permissions import allow
