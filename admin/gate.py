@@ -104,7 +104,7 @@ def _is_export(request: Request[Any, Any, Any]) -> bool:
 
 
 async def _prove(view: View) -> None:
-    if view.viewer is None or view.asked_by_job or proofs.is_fresh(view):  # a job's owner proved it at its start
+    if view.viewer is None or view.asked_by_job or proofs.is_fresh(view):  # a job's owner proved it before
         return
     given = view.field("_proof")
     problem = await proofs.prove(view, given) if given else ""
