@@ -12,9 +12,12 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Response
 
+from admin.list_export import BYTE_ORDER_MARK as BYTE_ORDER_MARK
 from admin.list_export import MEDIA_TYPES as MEDIA_TYPES
 from admin.list_export import NOW_ROWS_MAX, export, fill
 from admin.list_export import attachment as attachment
+from admin.list_export import csv_line as csv_line
+from admin.list_export import guarded as guarded
 from admin.list_spec import SIZES as SIZES
 from admin.list_spec import Act as Act
 from admin.list_spec import Cell as Cell
