@@ -95,6 +95,7 @@ MOVES: Mapping[str, str] = {
     "approve": N_("Approved"),
     "reject": N_("Rejected"),
     "withdraw": N_("Withdrawn"),
+    "pull-back": N_("Pulled back to review"),
     "cancel": N_("Cancelled"),
     "send-now": N_("Sent without waiting"),
     "reschedule": N_("Rescheduled"),

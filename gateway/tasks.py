@@ -17,7 +17,7 @@ from store import tasks
 from store.config_db import ConfigStore
 from store.files import StoreError
 from store.refusals import Refused
-from store.task_file import ROWS, Figures, TaskFile, folder_of, remove_folder
+from store.task_file import ROWS, Figures, TaskFile, folder_of, folders_in, remove_folder
 from store.task_states import RESERVED
 from store.tasks import TaskRow
 
@@ -191,7 +191,7 @@ class TaskRunner:
                 self._start(row, nursery)
 
     async def _sweep(self) -> None:
-        """Drop what nobody confirmed in a week."""
+        """Drop what nobody confirmed in a week, and folders of what was discarded along with its owner."""
         while True:
             before_ms = self.core.clock.wall_ms() - PREVIEW_KEPT_MS
 
@@ -202,7 +202,13 @@ class TaskRunner:
             for task in await self.core.ports.off_loop(read):
                 if await self.move(task, "discard"):
                     await self.core.ports.off_loop(remove_folder, self.data, task)
+            await self.core.ports.off_loop(self._drop_folders)
             await trio.sleep(SWEEP_S)
+
+    def _drop_folders(self) -> None:
+        with self._configuration.reading() as connection:
+            for task in tasks.discarded_among(connection, folders_in(self.data)):
+                remove_folder(self.data, task)
 
     # -- config.db --------------------------------------------------------------------------------
 

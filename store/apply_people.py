@@ -8,6 +8,7 @@ from store import quota
 from store.directory import Account, ApiKey
 from store.document import HIDDEN, Entry
 from store.document_checks import IMPLIED_PREFIXES, UNLIMITED, is_implied
+from store.owner_tasks import discard_previews
 from store.settings_json import merge_settings
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def user(work: "Applying", entry: Entry) -> None:
         "UPDATE user SET review = ?, role = ?, state = ?, quota_low_parts = ?, quota_low_percent = ? WHERE id = ?",
         (*(values.get(key, old[key]) for key in _SIMPLE), identifier),
     )
+    if values.get("state", "active") != "active":
+        discard_previews(work.transaction, identifier)
     if "limit" in values:
         _limit(work, entry, identifier, chosen, values["limit"])
     return None
@@ -247,6 +250,7 @@ def remove_user(work: "Applying", entry: Entry) -> None:
     work.unseated = entry
     quota.return_available(work.transaction, row[0], in_flight=work.in_flight.get(row[0], 0))
     work.transaction.run("UPDATE user SET state = 'deleted' WHERE id = ?", (row[0],))
+    discard_previews(work.transaction, row[0])
     return work.changed(entry, "removed")
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from store import quota
 from store.directory import Review
+from store.owner_tasks import discard_previews
 from store.preferences import Preferences, preferences_column
 from store.refusals import Refused
 from store.sessions import end_sessions
@@ -94,8 +95,8 @@ def edit_user(
 def set_state(transaction: "Writing", user: int, state: str, *, by: int, in_flight: int = 0) -> str:
     """`active`, `disabled` or `deleted`; gives the state before.
 
-    Disabled and deleted users are signed out at once. A deleted user's available parts return to the group;
-    a restored one comes back disabled, with nothing available.
+    Disabled and deleted users are signed out at once, and their previews are discarded. A deleted user's available
+    parts return to the group; a restored one comes back disabled, with nothing available.
     """
     login, _, _ = _read(transaction, user)
     before = str(transaction.run("SELECT state FROM user WHERE id = ?", (user,)).fetchone()[0])
@@ -109,6 +110,7 @@ def set_state(transaction: "Writing", user: int, state: str, *, by: int, in_flig
     if state != "active":
         _keep_one_system_admin(transaction, user)
         end_sessions(transaction, user)
+        discard_previews(transaction, user)
     if state == "deleted":
         quota.return_available(transaction, user, in_flight=in_flight)
     transaction.run(

@@ -99,6 +99,12 @@ def make_folder(data: Path, task: int) -> Path:
     return folder
 
 
+def folders_in(data: Path) -> list[int]:
+    """Tasks that have a folder."""
+    folder = data / FOLDER
+    return [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if folder.is_dir() else []
+
+
 def remove_folder(data: Path, task: int) -> None:
     """Drop everything of a task but its row."""
     shutil.rmtree(folder_of(data, task), ignore_errors=True)

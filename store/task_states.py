@@ -44,6 +44,7 @@ MOVES: dict[str, Move] = {
         Move("approve", ("review",), "waiting", ("reviewer",)),
         Move("reject", ("review",), "finished", ("reviewer",), "rejected", needs_note=True),
         Move("withdraw", ("review",), "preview", ("owner",)),
+        Move("pull-back", ("waiting",), "review", ("system",)),
         Move("cancel", ("review", "waiting"), "finished", ("owner", "admin"), "cancelled"),
         Move("send-now", ("waiting",), "waiting", ("owner", "admin")),
         Move("reschedule", ("waiting",), "waiting", ("owner", "admin")),

@@ -379,6 +379,15 @@ def rejections(connection: sqlite3.Connection, user: int) -> Mapping[str, int]:
     return dict(rows.fetchall())
 
 
+def discarded_among(connection: sqlite3.Connection, tasks: Sequence[int]) -> list[int]:
+    """Those of some tasks that were discarded."""
+    rows = connection.execute(
+        "SELECT id FROM task WHERE state = 'discarded' AND id IN (SELECT value FROM json_each(?))",
+        (msgspec.json.encode(list(tasks)).decode(),),
+    )
+    return [row[0] for row in rows]
+
+
 def stale_previews(connection: sqlite3.Connection, before_ms: int) -> list[int]:
     """Tasks that nobody has confirmed since long."""
     rows = connection.execute("SELECT id FROM task WHERE state = 'preview' AND created_at < ?", (before_ms,))

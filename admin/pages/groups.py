@@ -11,16 +11,19 @@ from msgspec import Meta
 from admin.console import Flash
 from admin.i18n import N_
 from admin.pages.user_actions import PartsForm, threshold_from
-from admin.pages.users import lists_values, review_note
+from admin.pages.users import lists_values, review_note, saved
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.view import FromView, View
 from store import groups_edit, quota
+from store.config_db import Writing
 from store.directory import Review
 from store.files import StoreError
 from store.ledgers import audit_of
+from store.owner_tasks import OpenTasks, open_tasks, pull_back
 from store.people_list import GroupRow, list_groups
 from store.quota_low import Threshold, set_threshold, threshold_of
+from store.scope import Within
 
 Name = Annotated[str, Meta(max_length=64)]
 
@@ -47,6 +50,7 @@ class GroupPage(Page, kw_only=True):
     can_change: bool
     history: list[tuple[int, str, str, str]]
     low: Threshold
+    tasks: OpenTasks
 
 
 class NewGroupPage(Page, kw_only=True):
@@ -137,15 +141,18 @@ async def _show(
     group = view.about_group
     shown = {"name": group.name, "review": group.review, "parts": "", **(values or {})}
 
-    def read(connection: sqlite3.Connection) -> tuple[int, list[tuple[int, str, str, str]], Threshold]:
+    def read(
+        connection: sqlite3.Connection,
+    ) -> tuple[int, list[tuple[int, str, str, str]], Threshold, OpenTasks]:
         history = audit_of(connection, f"group {group.path}", f"group {group.id}")
         low = threshold_of(connection, "group", group.id)
+        tasks = open_tasks(connection, Within(group.id))
         if not group.parent:
-            return -1, history, low
+            return -1, history, low, tasks
         above = quota.group_balance(connection, group.parent)
-        return (-1 if above.unlimited else above.remaining), history, low
+        return (-1 if above.unlimited else above.remaining), history, low, tasks
 
-    limit, history, low = await view.read(read)
+    limit, history, low, tasks = await view.read(read)
     page = GroupPage(
         title=group.name,
         group=group,
@@ -156,6 +163,7 @@ async def _show(
         can_change=view.may_change_group(group),
         history=history,
         low=low,
+        tasks=tasks,
     )
     return await view.show(page, status=status)
 
@@ -172,13 +180,18 @@ async def edit_group(view: FromView) -> Response[str]:
     form, errors = view.parse(GroupForm)
     if form is None:
         return await _show(view, values=lists_values(view), errors=errors, status=422)
-    about, made = view.about_group, form
+    about, made, back = view.about_group, form, bool(view.field("pull_back"))
+
+    def change(write: Writing) -> list[int]:
+        groups_edit.edit_group(write, about.id, made.name, made.review)
+        return pull_back(write, Within(about.id)) if back else []
+
     try:
-        await view.write(lambda w: groups_edit.edit_group(w, about.id, made.name, made.review))
+        pulled = await view.write(change)
     except StoreError as error:
         errors = {"name": view.refusal(error)}
         return await _show(view, values=lists_values(view), errors=errors, status=409)
-    return view.go(f"/users/groups/{about.id}", flash=Flash(view.t(N_("Saved."))))
+    return view.go(f"/users/groups/{about.id}", flash=Flash(saved(view, pulled)))
 
 
 @post("/users/groups/{group_id:int}/parts", **allow("groups.write", about="group", proof=True))

@@ -13,8 +13,11 @@ from admin.pages.users import lists_values, password_flash, show_user
 from admin.permissions import Role, allow
 from admin.view import FromView, View
 from store import people_edit, quota
+from store.config_db import Writing
 from store.files import StoreError
+from store.owner_tasks import discard_previews, stop_running
 from store.quota_low import Threshold, set_threshold
+from store.task_file import remove_folder
 
 
 class PartsForm(msgspec.Struct, frozen=True):
@@ -78,7 +81,10 @@ async def set_user_low(view: FromView) -> Response[str]:
 
 
 class StateForm(msgspec.Struct, frozen=True):
+    """`stop`: what is on its way ends along with the user."""
+
     state: Literal["active", "disabled", "deleted"]
+    stop: bool = False
 
 
 STATE_DONE = {
@@ -97,16 +103,31 @@ async def set_user_state(view: FromView) -> Response[str]:
     if form is None:
         return await show_user(view, errors={"": next(iter(errors.values()))}, status=422)
     me, in_flight, state = view.me.id, view.parts_of(user).in_flight, form.state
+    stop = form.stop and state != "active"
+
+    def change(write: Writing) -> tuple[str, list[int], list[int]]:
+        # Before the state: what is stopped gives back its parts, and the daemon hears of it below.
+        stopped = stop_running(write, user.id) if stop else []
+        previews = discard_previews(write, user.id) if state != "active" else []
+        return people_edit.set_state(write, user.id, state, by=me, in_flight=in_flight), stopped, previews
+
     try:
-        before = await view.write(
-            lambda w: people_edit.set_state(w, user.id, state, by=me, in_flight=in_flight)
-        )
+        before, stopped, previews = await view.write(change)
     except StoreError as error:
         return await show_user(view, errors={"": view.refusal(error)}, status=409)
+    for task in stopped:
+        view.console.operations.task_changed(task)
+    for task in previews:
+        await view.console.off_loop(remove_folder, view.console.data, task)
     done = "restored" if before == "deleted" else state
     undo = {"disabled": "active", "deleted": "active"}.get(state, "")
+    said = [view.t(STATE_DONE[done], login=user.login)]
+    if previews:
+        said.append(view.t(N_("Previews discarded: %(count)s."), count=len(previews)))
+    if stopped:
+        said.append(view.t(N_("Tasks stopped: %(count)s."), count=len(stopped)))
     flash = Flash(
-        view.t(STATE_DONE[done], login=user.login),
+        " ".join(said),
         undo=f"/users/{user.id}/state" if undo and done != "restored" else "",
         fields={"state": undo},
     )

@@ -1,7 +1,7 @@
 """Users (P16) and deleted users (P17): find, add, change, top up, disable, delete, restore."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -16,14 +16,17 @@ from admin.permissions import allow
 from admin.rendering import Page
 from admin.view import FromView, View
 from store import people_edit, quota
+from store.config_db import Writing
 from store.directory import Review
 from store.files import StoreError
 from store.ledgers import audit_of
 from store.listing import Cut
 from store.listing import Page as Rows
+from store.owner_tasks import OpenTasks, open_tasks, pull_back
 from store.people_edit import Profile
 from store.people_list import GroupRow, UserFilter, UserRow, effective_review, list_groups, list_users
 from store.quota_low import Threshold, threshold_of
+from store.scope import Within
 from store.second_factor import has_second_factor
 
 ROLES = {"user": N_("User"), "admin": N_("Administrator")}
@@ -100,6 +103,7 @@ class UserPage(Page, kw_only=True):
     history: list[tuple[int, str, str, str]]
     low: Threshold
     second_factor: bool
+    tasks: OpenTasks
     password: str = ""  # a temporary one, shown this once
 
 
@@ -370,6 +374,7 @@ async def show_user(
             history=audit_of(connection, f"user {user.login}", f"user {user.id}"),
             low=threshold_of(connection, "user", user.id),
             second_factor=has_second_factor(connection, user.id),
+            tasks=open_tasks(connection, Within(), user=user.id),
         )
 
     return await view.show(await view.read(build), status=status)
@@ -394,16 +399,29 @@ async def edit_user(view: FromView) -> Response[str]:
         seen = msgspec.json.decode(view.field("seen"), type=Profile)
     except msgspec.MsgspecError:
         seen = Profile()
-    in_flight = view.parts_of(user).in_flight
+    in_flight, back = view.parts_of(user).in_flight, bool(view.field("pull_back"))
+
+    def change(write: Writing) -> list[int]:
+        people_edit.edit_user(write, user.id, profile_of(made), made.group, seen=seen, in_flight=in_flight)
+        return pull_back(write, Within(), user=user.id) if back else []
+
     try:
-        await view.write(
-            lambda w: people_edit.edit_user(
-                w, user.id, profile_of(made), made.group, seen=seen, in_flight=in_flight
-            )
-        )
+        pulled = await view.write(change)
     except StoreError as error:
         return await show_user(view, errors={"": view.refusal(error)}, status=409)
-    return view.go(f"/users/{user.id}", flash=Flash(view.t(N_("Saved."))))
+    return view.go(f"/users/{user.id}", flash=Flash(saved(view, pulled)))
+
+
+def saved(view: View, pulled: Sequence[int]) -> str:
+    """What to say after a change that may have pulled tasks back to review; tells the daemon of them."""
+    for task in pulled:
+        view.console.operations.task_changed(task)
+    said = view.t(N_("Saved."))
+    return (
+        f"{said} {view.t(N_('Tasks pulled back to review: %(count)s.'), count=len(pulled))}"
+        if pulled
+        else said
+    )
 
 
 ROUTES = (users, deleted_users, new_user_form, new_user, user, edit_user)
