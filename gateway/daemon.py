@@ -97,11 +97,13 @@ class Daemon:
             self._take_directory(directory)
             self.core.set_screens(Screens(words, blacklists))
             self.core.reject_blacklisted()
+            await self._remember_webhooks()
 
     async def reload_directory(self) -> None:
         """The same where words and blacklists have not changed: milliseconds."""
         async with self._configuring:
             self._take_directory(await self.ports.off_loop(self.configuration.directory))
+            await self._remember_webhooks()
 
     def _take_directory(self, directory: Directory) -> None:
         self.core.set_directory(directory)
@@ -112,6 +114,10 @@ class Daemon:
             self.server.drop_unwanted(self._links)
         if self.front is not None:
             self.front.webhooks.reconcile()
+
+    async def _remember_webhooks(self) -> None:
+        if self.front is not None:
+            await self.front.webhooks.remember()
 
     def rebind(self, carrier: int) -> None:
         """End a carrier's binds politely (answers come, then unbind) and bind anew; one that waits to bind does

@@ -147,11 +147,16 @@ class Webhooks:
 
     async def _save_positions(self) -> None:
         while True:
+            await self.remember()
             await trio.sleep(SAVE_PERIOD_S)
-            try:
-                await self._save()
-            except ApiFull as full:
-                log.error("positions were not stored", because=str(full))
+
+    async def remember(self) -> None:
+        """Store how far everybody has heard. A new endpoint counts once this is done: what happens from then on
+        it hears, whatever happens to the process."""
+        try:
+            await self._save()
+        except ApiFull as full:
+            log.error("positions were not stored", because=str(full))
 
     async def _save(self) -> None:
         moved = {e.webhook.id: e.position for e in self.endpoints.values() if e.position != e.saved}

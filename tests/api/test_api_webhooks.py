@@ -12,6 +12,7 @@ import trio
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from gateway.webhooks.attempts import SCHEDULE_S
+from store import webhook_rows
 from store.webhook_secrets import new_secret
 from tests.api.test_api_openapi import CHECKS
 from tests.api.world import DOCUMENT, KEY, OTHER_KEY, TO, Api, apply, bound, delivering, running
@@ -300,6 +301,19 @@ async def test_an_applied_endpoint_works_at_once_and_goes_with_its_removal(tmp_p
         await api.until(f"/v1/messages/{again}", status="delivered")
         await trio.sleep(0.2)
         assert again not in statuses(receiver)
+
+
+async def test_where_a_new_endpoint_begins_is_on_disk_before_it_is_confirmed(tmp_path: Path) -> None:
+    """Else a crash within the next second would let it begin behind what happened in that second."""
+    async with running(tmp_path, document=WITH_KEYS, webhooks=ALLOWED) as world:
+        await added(await world.connect(MANAGER), url="http://127.0.0.1:9/sms")
+        [webhook] = world.core.directory.webhooks
+        assert webhook in await world.front.ledger.read(webhook_rows.positions)
+        declared = {"user": "acme", "name": "second", "url": "http://127.0.0.1:9/b", "secret": new_secret()}
+        await world.apply({"webhook": [declared]})
+        assert set(await world.front.ledger.read(webhook_rows.positions)) == set(
+            world.core.directory.webhooks
+        )
 
 
 async def test_a_restart_loses_no_event(tmp_path: Path) -> None:
