@@ -96,6 +96,7 @@ class Kind(msgspec.Struct, frozen=True):
     name: str
     title: str
     work: Callable[[Run], Awaitable[Done]]
+    resumes: bool = False  # goes on where it was cut short, by itself
 
 
 class News(msgspec.Struct, frozen=True):
@@ -130,7 +131,12 @@ class Background:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             with self._reported("jobs were not looked at"):
+                cut_short = await self._read(lambda connection: jobs.jobs_in(connection, "running"))
                 await self._write(jobs.interrupt_jobs)
+                for old in cut_short:
+                    kept = await self._read(lambda connection, old=old: jobs.read_job(connection, old))  # type: ignore[misc]
+                    if kept is not None and kept.kind in self._kinds and self._kinds[kept.kind].resumes:
+                        await self._write(lambda w, old=old: jobs.move_job(w, old, "retry"), _actor(kept))  # type: ignore[misc]
                 for job in await self._read(lambda connection: jobs.jobs_in(connection, "waiting")):
                     nursery.start_soon(self._work, job)
             while True:

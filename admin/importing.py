@@ -1,7 +1,7 @@
 """Imports, from the upload to the last row: orders for the process that reads the file, and the writing.
 
-The dry run and the writing are jobs of `admin/jobs.py`; the import's own row says how far they are, so both survive
-the page, and a writing that was cut short goes on behind its last piece when the console begins anew.
+The dry run is a job of `admin/jobs.py`, the writing one of `admin/background.py`; the import's own row says how far it
+is, so that a writing that was cut short goes on behind its last piece when the console begins anew.
 """
 
 import hashlib
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from admin import passwords
+from admin.background import Done, JobFailed, Kind, Run
+from admin.i18n import N_
 from admin.import_kinds import KINDS, ImportKind
 from admin.jobs import Job
 from admin.lists import BYTE_ORDER_MARK, csv_line, guarded
@@ -114,113 +116,118 @@ async def judge(view: View, row: ImportRow) -> None:
 # -- writing ------------------------------------------------------------------------------------------
 
 
-async def write(console: "Console", row: ImportRow, actor: str, address: str = "") -> None:
-    """Write the judged rows, as a job."""
+class WriteOrders(msgspec.Struct, frozen=True):
+    """What the job that writes an import is given."""
 
-    async def work(job: Job) -> str:
-        error = await _WRITERS[row.kind](console, row, job, actor, address)
-        await console.operations.reload()
-        return error
-
-    console.jobs.forget(job_key(row.id))
-    await console.jobs.begin(job_key(row.id), work)
+    import_id: int
 
 
-async def go_on(console: "Console") -> None:
-    """What was being written when the last process ended goes on behind its last piece."""
+async def write(view: View, row: ImportRow) -> None:
+    """Write the judged rows, as a job that is told of on the next page when it is over. Raises Refused."""
+    console, me = view.console, view.me
+    job = await console.background.begin(
+        me.id, me.login, KIND.name, row.file, WriteOrders(row.id), address=view.address
+    )
+    await view.write(lambda w: imports.set_job(w, row.id, job), reload=False)
 
-    def find() -> list[tuple[ImportRow, str]]:
+
+async def _work(run: Run) -> Done:
+    """Behind what is written already: a job that was cut short goes on."""
+    console, user = run.console, run.job.user
+    orders = run.orders(WriteOrders)
+
+    def read() -> ImportRow | None:
         with console.store.reading() as connection:
-            found = []
-            for identifier, user, login in imports.unfinished_imports(connection):
-                row = imports.read_import(connection, user, identifier)
-                if row is not None:
-                    found.append((row, login))
-            return found
+            return imports.read_import(connection, user, orders.import_id)
 
-    for row, login in await console.off_loop(find):
-        await write(console, row, f"console:{login}")
+    row = await console.off_loop(read)
+    if row is None or row.state != "writing":
+        raise JobFailed(N_("The import is over, or was cancelled."))
+    run.told(row.written, row.valid)
+    written = await _WRITERS[row.kind](run, row)
+    await console.operations.reload()
+    return Done({N_("rows written"): written})
 
 
-async def _users(console: "Console", row: ImportRow, job: Job, actor: str, address: str) -> str:
+KIND = Kind("import", N_("Import from a file"), _work, resumes=True)
+
+
+def progress_of(view: View, row: ImportRow) -> Job | None:
+    """How far the dry run or the writing is, None where none goes on."""
+    if row.state != "writing":
+        return view.console.jobs.of(job_key(row.id))
+    found = view.console.background.progress(row.job)
+    return Job(found[0], found[0] / max(found[1], 1)) if found else None
+
+
+async def _users(run: Run, row: ImportRow) -> int:
     """All of them in one transaction or none; their passwords wait, sealed, to be fetched once."""
+    console = run.console
     rows = await console.off_loop(_good, console, row, 0, KINDS["users"].rows_max)
     made: list[tuple[dict[str, Any], str, str]] = []
     for number, one in enumerate(rows, 1):
         password = passwords.temporary_password()
         made.append((one, password, await passwords.hash_password(password)))
-        job.rows, job.share = number, number / len(rows)
+        run.told(number, len(rows))
     lines = [csv_line(("login", "name", "password"))]
     lines += [csv_line((one["login"], guarded(one["name"]), password)) for one, password, _ in made]
     secret = console.store.sealer.seal((BYTE_ORDER_MARK + "".join(lines)), job_key(row.id))
 
-    def store() -> None:
-        with console.store.writing(actor, address=address) as transaction:
-            for one, _, password_hash in made:
-                profile = Profile(name=one["name"], mobile=one["mobile"])
-                people_edit.create_user(
+    def store(transaction: Writing) -> None:
+        for one, _, password_hash in made:
+            profile = Profile(name=one["name"], mobile=one["mobile"])
+            people_edit.create_user(
                     transaction, one["login"], one["group"], profile, password_hash,
                     parts=one["parts"], role=one["role"],
                 )  # fmt: skip
-            imports.end_import(transaction, row.id, len(made), action="user.import", secret=secret)
+        imports.end_import(transaction, row.id, len(made), action="user.import", secret=secret)
 
     try:
-        await console.off_loop(store)
+        await run.write(store)
     except StoreError as error:
-        await _back(console, row, error, actor)
-    return ""
+        await _back(run, row, error)
+        raise
+    return len(made)
 
 
-async def _words(console: "Console", row: ImportRow, job: Job, actor: str, address: str) -> str:
+async def _words(run: Run, row: ImportRow) -> int:
     """All of them in one transaction."""
-    rows = await console.off_loop(_good, console, row, 0, KINDS["words"].rows_max)
+    rows = await run.console.off_loop(_good, run.console, row, 0, KINDS["words"].rows_max)
     new = [Word(one["word"], one["action"], False, one["category"]) for one in rows]
 
-    def store() -> None:
-        with console.store.writing(actor, address=address) as transaction:
-            added, _ = add_words(transaction, new)
-            imports.end_import(transaction, row.id, added, action="word.import")
+    def store(transaction: Writing) -> int:
+        added, _ = add_words(transaction, new)
+        imports.end_import(transaction, row.id, added, action="word.import")
+        return added
 
-    await console.off_loop(store)
-    return ""
+    return await run.write(store)
 
 
 Piece = Callable[[Writing, Sequence[Mapping[str, Any]]], None]
 
 
-async def _in_pieces(
-    console: "Console", row: ImportRow, job: Job, actor: str, address: str, piece: Piece, action: str
-) -> str:
+async def _in_pieces(run: Run, row: ImportRow, piece: Piece, action: str) -> int:
     """Piece by piece, each a transaction that says how far it is; cancelled between two of them."""
     written = row.written
     while written < row.valid:
-        rows = await console.off_loop(_good, console, row, written, PIECE_ROWS)
+        rows = await run.console.off_loop(_good, run.console, row, written, PIECE_ROWS)
         if not rows:
             break
 
-        def store(rows: list[dict[str, Any]] = rows, before: int = written) -> bool:
-            with console.store.writing(actor, address=address) as transaction:
-                if not imports.still_writing(transaction, row.id):
-                    return False
-                piece(transaction, rows)
-                imports.set_written(transaction, row.id, before + len(rows))
-            return True
+        def store(transaction: Writing, rows: list[dict[str, Any]] = rows, before: int = written) -> None:
+            if not imports.still_writing(transaction, row.id):
+                raise Refused("import-state", "This import has gone on meanwhile.")
+            piece(transaction, rows)
+            imports.set_written(transaction, row.id, before + len(rows))
 
-        if not await console.off_loop(store):
-            return ""
+        await run.write(store)
         written += len(rows)
-        job.rows, job.share = written, written / row.valid
-
-    def end() -> None:
-        with console.store.writing(actor, address=address) as transaction:
-            if imports.still_writing(transaction, row.id):
-                imports.end_import(transaction, row.id, written, action=action)
-
-    await console.off_loop(end)
-    return ""
+        run.told(written, row.valid)
+    await run.write(lambda w: imports.end_import(w, row.id, written, action=action))
+    return written
 
 
-async def _blacklist(console: "Console", row: ImportRow, job: Job, actor: str, address: str) -> str:
+async def _blacklist(run: Run, row: ImportRow) -> int:
     removing = row.options["mode"] == "remove"
 
     def piece(transaction: Writing, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -233,10 +240,10 @@ async def _blacklist(console: "Console", row: ImportRow, job: Job, actor: str, a
                     transaction, scope_of(scope), numbers, source="import", note=note, expires_at=expires_at
                 )
 
-    return await _in_pieces(console, row, job, actor, address, piece, "blacklist.import")
+    return await _in_pieces(run, row, piece, "blacklist.import")
 
 
-async def _contacts(console: "Console", row: ImportRow, job: Job, actor: str, address: str) -> str:
+async def _contacts(run: Run, row: ImportRow) -> int:
     update = row.options["doubles"] == "update"
 
     def piece(transaction: Writing, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -244,10 +251,10 @@ async def _contacts(console: "Console", row: ImportRow, job: Job, actor: str, ad
             people = [(one["name"], one["mobile"]) for one in some]
             add_contacts(transaction, row.user, group, people, update=update)
 
-    return await _in_pieces(console, row, job, actor, address, piece, "contact.import")
+    return await _in_pieces(run, row, piece, "contact.import")
 
 
-_WRITERS: Mapping[str, Callable[["Console", ImportRow, Job, str, str], Awaitable[str]]] = {
+_WRITERS: Mapping[str, Callable[[Run, ImportRow], Awaitable[int]]] = {
     "users": _users,
     "words": _words,
     "blacklist": _blacklist,
@@ -277,18 +284,13 @@ def _good(console: "Console", row: ImportRow, after: int, limit: int) -> list[di
         return file.good(after, limit)
 
 
-async def _back(console: "Console", row: ImportRow, error: StoreError, actor: str) -> None:
+async def _back(run: Run, row: ImportRow, error: StoreError) -> None:
     """Nothing was written; the page says why, and rows are judged anew before they are confirmed."""
     if isinstance(error, QuotaRefused):
         said = {"code": "quota", "available": error.available}
     else:
         said = {"code": getattr(error, "code", ""), **getattr(error, "values", {}), "text": str(error)}
-
-    def store() -> None:
-        with console.store.writing(actor) as transaction:
-            imports.fail_writing(transaction, row.id, msgspec.json.encode(said).decode())
-
-    await console.off_loop(store)
+    await run.write(lambda w: imports.fail_writing(w, row.id, msgspec.json.encode(said).decode()))
 
 
 def error_of(row: ImportRow) -> StoreError | None:

@@ -37,6 +37,7 @@ IMPORT_TABLES = (
         judged_at INTEGER NOT NULL DEFAULT 0,
         ended_at INTEGER NOT NULL DEFAULT 0,
         authority TEXT NOT NULL DEFAULT '',
+        job INTEGER NOT NULL DEFAULT 0,
         secret BLOB
     ) STRICT""",
     "CREATE INDEX file_import_of_user ON file_import(user_id, id)",
@@ -74,6 +75,7 @@ class ImportRow(msgspec.Struct, frozen=True):
     judged_at: int
     ended_at: int
     authority: str  # fingerprint of what its owner might write to when the rows were judged
+    job: int  # that writes it (`store/jobs.py`), 0 before
     has_secret: int
 
     @property
@@ -91,7 +93,7 @@ class ImportRow(msgspec.Struct, frozen=True):
 
 _COLUMNS = (
     "id, user_id, kind, file, options, input, state, total, valid, written, counts, error, created_at,"
-    " judged_at, ended_at, authority, secret IS NOT NULL"
+    " judged_at, ended_at, authority, job, secret IS NOT NULL"
 )
 
 
@@ -123,14 +125,6 @@ def read_import(connection: sqlite3.Connection, user: int, identifier: int) -> I
         (identifier, user),
     ).fetchone()
     return ImportRow(*row) if row else None
-
-
-def unfinished_imports(connection: sqlite3.Connection) -> list[tuple[int, int, str]]:
-    """(id, user, login) of imports whose writing was begun and has not ended."""
-    return connection.execute(
-        "SELECT i.id, u.id, u.login FROM file_import i JOIN user u ON u.id = i.user_id"
-        " WHERE i.state = 'writing' ORDER BY i.id"
-    ).fetchall()
 
 
 def move_import(
@@ -183,6 +177,11 @@ def end_import(
     )  # fmt: skip
     row = transaction.run("SELECT kind, file FROM file_import WHERE id = ?", (identifier,)).fetchone()
     transaction.audit(action, f"import {identifier}", kind=row[0], file=row[1], count=written)
+
+
+def set_job(transaction: "Writing", identifier: int, job: int) -> None:
+    """Which job writes it."""
+    transaction.run("UPDATE file_import SET job = ? WHERE id = ?", (job, identifier))
 
 
 def still_writing(transaction: "Writing", identifier: int) -> bool:

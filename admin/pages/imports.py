@@ -301,13 +301,13 @@ async def one_import(view: FromView) -> Response[str]:
     row, kind = _about(view)
     if row.state == "binding":
         return await _bind_page(view, row, kind)
-    job = view.console.jobs.of(importing.job_key(row.id))
+    job = importing.progress_of(view, row)
     if row.state == "judging" and job is None:
         await importing.judge(view, row)  # the daemon was restarted meanwhile
         return view.go(f"/imports/{row.id}")
     refused = importing.error_of(row)
     error = view.refusal(refused) if refused else ""
-    if job and job.error and row.state in ("judging", "writing"):
+    if job and job.error and row.state == "judging":
         error = view.t(sending.JOB_ERRORS.get(job.error, sending.JOB_ERRORS["broken"]))
     bad = sum(one.count for one in row.classes if one.kind not in (*GOOD, "blank"))
     page = ImportPage(
@@ -357,7 +357,7 @@ def _json(value: object) -> str:
 async def live(view: FromView) -> Response[str]:
     """How far it is; when it is done the page loads itself anew."""
     row, _ = _about(view)
-    job = view.console.jobs.of(importing.job_key(row.id))
+    job = importing.progress_of(view, row)
     response = await view.show(ImportProgressPage(title="", row=row, job=job))
     if row.state not in ("judging", "writing") or (job and job.error):
         response.headers["hx-refresh"] = "true"
@@ -433,7 +433,11 @@ async def confirm(view: FromView) -> Response[str]:
         await view.write(lambda w: imports.move_import(w, row.id, ("ready",), "writing"), reload=False)
     except StoreError as error:
         return view.go(f"/imports/{row.id}", flash=Flash(view.refusal(error), "bad"))
-    await importing.write(view.console, row, f"console:{view.me.login}", view.address)
+    try:
+        await importing.write(view, row)
+    except StoreError as error:
+        await view.write(lambda w: imports.fail_writing(w, row.id, ""), reload=False)
+        return view.go(f"/imports/{row.id}", flash=Flash(view.refusal(error), "bad"))
     return view.go(f"/imports/{row.id}")
 
 
@@ -451,6 +455,8 @@ async def cancel(view: FromView) -> Response[str]:
     except StoreError as error:
         return view.go(f"/imports/{row.id}", flash=Flash(view.refusal(error), "bad"))
     view.console.jobs.cancel(importing.job_key(row.id))
+    if row.job:
+        await view.console.background.cancel(row.job, f"console:{view.me.login}")
     if row.state == "writing":
         return view.go(f"/imports/{row.id}")
     return view.go(kind.back, flash=Flash(view.t(N_("The import is cancelled; nothing was written."))))

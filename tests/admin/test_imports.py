@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from admin import importing
 from admin.i18n import translate
 from admin.import_kinds import KINDS, bind
-from store import imports, people_edit, quota
+from store import imports, jobs, people_edit, quota
 from store.address_book import add_contacts, contact_groups
 from store.directory import BlacklistScope
 from store.imports import ImportRow
@@ -400,7 +401,14 @@ async def test_a_writing_that_was_cut_short_goes_on_behind_its_last_piece(
             imports.move_import(write, number, ("ready",), "writing")
             add_contacts(write, USERS["usr"], "friends", [("", 8613800138000 + n) for n in range(30)])
             imports.set_written(write, number, 30)
-        await importing.go_on(console.console)
+            job = jobs.create_job(write, USERS["usr"], "import", "x", importing.WriteOrders(number))
+            jobs.move_job(write, job, "start")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(console.console.background.run)
+            with trio.fail_after(20):
+                while row_of(console, "usr", number).state == "writing":
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
         row = row_of(console, "usr", number)
         assert (row.state, row.written) == ("done", 95)
     with console.store.reading() as connection:
