@@ -256,6 +256,18 @@ class ConfigStore:
         with self.writing(actor) as transaction:
             return rules.blacklist_remove(transaction, scope, numbers, note=note)
 
+    def blacklist_expire(self) -> int:
+        """Take off the lists what was to stay until now; gives how many numbers. Cheap when nothing is due."""
+        with self.reading() as connection:
+            due = connection.execute(
+                "SELECT 1 FROM blacklist_batch WHERE expires_at > 0 AND expires_at <= ? LIMIT 1",
+                (self._wall_ms(),),
+            ).fetchone()
+        if due is None:
+            return 0
+        with self.writing("gateway") as transaction:
+            return rules.blacklist_expire(transaction)
+
     def topup_group(self, group: int, parts: int, actor: str, *, note: str = "") -> None:
         """Grant a group parts of its parent's (negative: reclaim); see `quota.topup_group`."""
         with self.writing(actor) as transaction:

@@ -10,7 +10,9 @@ from gateway.sim.behaviour import Behaviour
 from gateway.sim.esme import SimEsme
 from gateway.smpp.constants import Status
 from gateway.smpp.text import decode_text
+from store.directory import BlacklistScope
 from store.model import PartFlag, State
+from store.rules import blacklist_add
 
 from .peer import bound
 from .world import PASSWORD, PEOPLE, World, config, until, world
@@ -180,6 +182,25 @@ async def test_a_number_that_leaves_the_blacklist_is_sent_to_again(tmp_path: Pat
         )
         (second,) = await esme.submit("text", "8613700000001")
         assert (first.status, second.status) == (Status.ESME_RINVDSTADR, 0)
+
+
+async def test_a_number_that_was_listed_until_now_is_sent_to_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.daemon.EXPIRY_PERIOD_S", 0.05)
+    async with world(tmp_path) as gateway, gateway.customer() as esme:
+        configuration, scope = gateway.daemon.configuration, BlacklistScope("global")
+        for number, after_ms in ((8613700000001, 500), (8613700000002, 3_600_000)):
+            with configuration.writing("console:sys") as write:
+                blacklist_add(write, scope, [number], source="manual", expires_at=write.at + after_ms)
+        await gateway.daemon.reload()
+        (first,) = await esme.submit("text", "8613700000001")
+        assert first.status == Status.ESME_RINVDSTADR
+        await until(lambda: 8613700000001 not in configuration.blacklists()[scope])
+        await until(lambda: gateway.core.screens.blacklists.check(8613700000001, (), "") is None)
+        (second,) = await esme.submit("text", "8613700000001")
+        (other,) = await esme.submit("text", "8613700000002")
+        assert (second.status, other.status) == (0, Status.ESME_RINVDSTADR)
 
 
 # -- senders ------------------------------------------------------------------------------------------

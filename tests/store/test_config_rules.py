@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from store.directory import BlacklistScope
 from store.files import StoreError
-from store.rules import canonical_number, parse_scope, scope_text, why_listed
+from store.rules import blacklist_add, canonical_number, parse_scope, scope_text, why_listed
 from tests.store.config_world import AT, apply, world
 
 
@@ -86,3 +86,30 @@ def test_words_keep_their_action_and_category(tmp_path: Path) -> None:
         words = {word.text: word for word in store.words()}
     assert (words["sex"].action, words["sex"].substring, words["sex"].category) == ("reject", True, "adult")
     assert words["敏感"].action == "mask"
+
+
+def test_an_entry_stays_until_its_time_and_the_longest_time_counts(tmp_path: Path) -> None:
+    scope = BlacklistScope("type", "business")
+    with world(tmp_path) as store:
+
+        def add(number: int, expires_at: int) -> list[int]:
+            with store.writing("console:zhang") as write:
+                return blacklist_add(write, scope, [number], source="manual", expires_at=expires_at)
+
+        assert add(5001, AT + 10) == [5001]
+        assert add(5002, AT) == [5002]
+        assert add(5003, AT) == [5003]
+        assert add(5002, AT + 10) == []  # longer than before
+        assert add(5003, 0) == []  # for good
+        assert add(5001, AT - 10) == []  # shorter: stays as long as it was to
+        assert add(5004, AT - 1) == [5004]
+        assert store.blacklist_expire() == 1
+        assert store.blacklist_expire() == 0
+        assert list(store.blacklists()[scope]) == [5001, 5002, 5003]
+        with store.reading() as connection:
+            assert [one.expires_at for one in why_listed(connection, 5002)] == [AT + 10]
+            assert [one.expires_at for one in why_listed(connection, 5003)] == [0]
+            said = connection.execute(
+                "SELECT actor, detail FROM audit WHERE action = 'blacklist.expire'"
+            ).fetchall()
+        assert said == [("gateway", '{"numbers":{"all":[5004]}}')]
