@@ -18,7 +18,9 @@ from filters.numbers import NotANumber, Numbering
 from filters.words import ACTIONS, problem_with_word, same_word
 from store import config_read, quota
 from store.contact_groups import problem_with_path
+from store.directory import BlacklistScope
 from store.people_edit import LOGIN
+from store.rules import expiring
 
 Cells = Mapping[str, str]
 Answer = tuple[str, str, dict[str, Any] | None]
@@ -262,23 +264,29 @@ def _groups(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT path, id FROM user_group WHERE state = 'active'"))
 
 
-def _listed(connection: sqlite3.Connection, scope: str) -> tuple[set[int], dict[int, int]]:
+def scope_of(text: str) -> BlacklistScope:
+    """The list that `global`, `group:2` or `type:business` names."""
+    kind, _, key = text.partition(":")
+    if kind == "group":
+        return BlacklistScope("group", int(key))
+    return BlacklistScope("type", key) if kind == "type" else BlacklistScope("global")
+
+
+def _listed(connection: sqlite3.Connection, text: str) -> tuple[set[int], dict[int, int]]:
     """Numbers on a list, and when those end that do."""
-    kind, _, key = scope.partition(":")
+    scope = scope_of(text)
     row = connection.execute(
-        "SELECT id FROM blacklist_scope WHERE kind = ? AND group_id IS ? AND sms_type = ?",
-        (kind, int(key) if kind == "group" else None, key if kind == "type" else ""),
+        "SELECT id FROM blacklist_scope WHERE kind = ? AND ifnull(group_id, 0) = ? AND sms_type = ?",
+        (
+            scope.kind,
+            scope.key if scope.kind == "group" else 0,
+            scope.key if scope.kind == "type" else "",
+        ),
     ).fetchone()
     if row is None:
         return set(), {}
     numbers = connection.execute("SELECT number FROM blacklist_number WHERE scope_id = ?", row)
-    known = {one for (one,) in numbers}
-    ends = connection.execute(
-        "SELECT n.number, b.expires_at FROM blacklist_batch b JOIN blacklist_number n ON n.batch_id = b.id"
-        " WHERE b.expires_at > 0 AND n.scope_id = ?",
-        row,
-    )
-    return known, dict(ends.fetchall())
+    return {one for (one,) in numbers}, expiring(connection, scope)
 
 
 def _whole(text: str) -> int | None:

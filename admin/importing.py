@@ -17,6 +17,7 @@ from admin import passwords
 from admin.background import Done, JobFailed, Kind, Run
 from admin.i18n import N_
 from admin.import_kinds import KINDS, ImportKind
+from admin.import_rows import scope_of
 from admin.jobs import Job
 from admin.lists import BYTE_ORDER_MARK, csv_line, guarded
 from admin.permissions import Reach, Role, reach
@@ -25,7 +26,7 @@ from admin.view import View
 from store import imports, people_edit
 from store.address_book import add_contacts
 from store.config_db import Writing
-from store.directory import BlacklistScope, Word
+from store.directory import Word
 from store.files import StoreError
 from store.import_file import ROWS, ImportFile
 from store.imports import ImportInput, ImportRow
@@ -260,14 +261,6 @@ _WRITERS: Mapping[str, Callable[[Run, ImportRow], Awaitable[int]]] = {
     "blacklist": _blacklist,
     "contacts": _contacts,
 }
-
-
-def scope_of(text: str) -> BlacklistScope:
-    """The list that `global`, `group:2` or `type:business` names."""
-    kind, _, key = text.partition(":")
-    if kind == "group":
-        return BlacklistScope("group", int(key))
-    return BlacklistScope("type", key) if kind == "type" else BlacklistScope("global")
 
 
 def _by(

@@ -1,5 +1,6 @@
 """Applying carriers, routes, numbers, words, SMS types and blacklists, for `store/apply.py`."""
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -217,7 +218,11 @@ def blacklist(work: "Applying", entry: Entry) -> None:
         return work.changed(
             entry, "removed" if gone else "unchanged", (("numbers", len(gone), 0),) if gone else ()
         )
-    new = blacklist_add(work.transaction, scope, numbers, source=values.get("source", "apply"), note=note)
+    expires_at = 0
+    if values.get("expires"):
+        expires_at = int(dt.datetime.fromisoformat(values["expires"]).timestamp() * 1000)
+    source = values.get("source", "apply")
+    new = blacklist_add(work.transaction, scope, numbers, source=source, note=note, expires_at=expires_at)
     return work.changed(entry, "added" if new else "unchanged", (("numbers", 0, len(new)),) if new else ())
 
 

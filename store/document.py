@@ -158,6 +158,7 @@ TABLES: dict[str, Table] = {
             "numbers_file": Name,
             "source": Name,
             "note": str,
+            "expires": Name,
             "remove": bool,
         },
         ("scope",),

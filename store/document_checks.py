@@ -90,9 +90,7 @@ def _group(values: dict[str, Any]) -> Iterator[Finding]:
         yield "unlimited", "it has granted parts as well. Keep one of the two."
 
 
-def _api_key(values: dict[str, Any]) -> Iterator[Finding]:
-    if ("key" in values) == ("key_hash" in values):
-        yield "", "give either the key or its key_hash."
+def _expires(values: dict[str, Any]) -> Iterator[Finding]:
     if values.get("expires"):
         try:
             naive = dt.datetime.fromisoformat(values["expires"]).tzinfo is None
@@ -100,6 +98,12 @@ def _api_key(values: dict[str, Any]) -> Iterator[Finding]:
             naive = True
         if naive:
             yield "expires", 'it is no time with an offset. Write it like "2027-01-01T00:00:00Z".'
+
+
+def _api_key(values: dict[str, Any]) -> Iterator[Finding]:
+    if ("key" in values) == ("key_hash" in values):
+        yield "", "give either the key or its key_hash."
+    yield from _expires(values)
     if not ("user" in values or "account" in values or values.get("remove")):
         yield "", '"user" is missing. Add it.'
 
@@ -125,6 +129,7 @@ def _template(values: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _blacklist(values: dict[str, Any]) -> Iterator[Finding]:
+    yield from _expires(values)
     if not ("numbers" in values or "numbers_file" in values):
         yield "", "it names no numbers. Add numbers or numbers_file."
 

@@ -5,6 +5,7 @@ document makes the same customers elsewhere; it deserves the care of a secret al
 passwords come only when asked for. Deleted users are not exported.
 """
 
+import datetime as dt
 import sqlite3
 from array import array
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import msgspec
 from store import config_read
 from store.directory import ApiKey, Carrier, Group, Route, User, Webhook, Word
 from store.document_checks import IMPLIED_PREFIXES
-from store.rules import scope_text
+from store.rules import expiring, scope_text
 from store.secrets import Sealer
 
 NUMBERS_A_LINE = 8
@@ -114,7 +115,15 @@ def _tables(connection: sqlite3.Connection, sealer: Sealer, secrets: bool) -> It
         yield "word", _struct(word, Word, ("text",))
     for scope, numbers in config_read.blacklists(connection).items():
         if scope.kind != "group" or scope.key in directory.groups:
-            yield "blacklist", {"scope": scope_text(connection, scope), "numbers": numbers}
+            name = scope_text(connection, scope)
+            ends = expiring(connection, scope)
+            lasting = array("Q", (n for n in numbers if n not in ends)) if ends else numbers
+            if lasting:
+                yield "blacklist", {"scope": name, "numbers": lasting}
+            for end in sorted(set(ends.values())):
+                moment = dt.datetime.fromtimestamp(end / 1000, dt.UTC).isoformat()
+                some = array("Q", (n for n in numbers if ends.get(n) == end))
+                yield "blacklist", {"scope": name, "expires": moment, "numbers": some}
 
 
 def _struct(value: msgspec.Struct, kind: Any, first: tuple[str, ...], omit: tuple[str, ...] = ()) -> Table:

@@ -170,6 +170,21 @@ def why_listed(connection: sqlite3.Connection, number: int) -> list[Listed]:
     ]
 
 
+def expiring(connection: sqlite3.Connection, scope: BlacklistScope) -> dict[int, int]:
+    """When numbers of a list leave it, in UTC ms; those that stay for good are not there."""
+    rows = connection.execute(
+        "SELECT n.number, b.expires_at FROM blacklist_batch b JOIN blacklist_number n ON n.batch_id = b.id"
+        " JOIN blacklist_scope s ON s.id = n.scope_id"
+        " WHERE b.expires_at > 0 AND s.kind = ? AND s.group_id IS ? AND s.sms_type = ?",
+        (
+            scope.kind,
+            scope.key if scope.kind == "group" else None,
+            scope.key if scope.kind == "type" else "",
+        ),
+    )
+    return dict(rows.fetchall())
+
+
 def scope_text(connection: sqlite3.Connection, scope: BlacklistScope) -> str:
     """A scope as people write it."""
     if scope.kind == "global":

@@ -12,11 +12,13 @@ from msgspec import Meta
 from admin import lists
 from admin.console import Flash
 from admin.i18n import N_
+from admin.import_rows import read_expiry
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import Reach, Role, allow, reach
 from admin.rendering import Page
 from admin.view import FromView, View
 from filters.numbers import split_numbers
+from store.address_book import ContactGroup, contact_groups, numbers_of
 from store.directory import BlacklistScope
 from store.listing import Cut
 from store.listing import Page as Rows
@@ -56,6 +58,7 @@ class BlacklistPage(Page, kw_only=True):
     types: list[tuple[str, str]]
     values: Mapping[str, str]
     errors: Mapping[str, str]
+    contacts: list[ContactGroup]
     can_add: bool
     checked: str
     check_error: str
@@ -65,7 +68,9 @@ class BlacklistPage(Page, kw_only=True):
 class AddForm(msgspec.Struct, frozen=True):
     """Numbers for one list."""
 
-    numbers: Annotated[str, Meta(max_length=900_000, extra={"lines": True})]
+    numbers: Annotated[str, Meta(max_length=900_000, extra={"lines": True})] = ""
+    contacts: Annotated[int, Meta(ge=0)] = 0  # a contact group of one's own: all in it and below
+    expiry: Annotated[str, Meta(max_length=40)] = ""
     group: Annotated[int, Meta(ge=0)] = 0
     sms_type: str = ""
     note: Annotated[str, Meta(max_length=200)] = ""
@@ -177,6 +182,7 @@ async def _show(
             number = view.console.operations.canonical_number(checked)
         except ValueError:
             check_error = view.t(N_("This is no phone number."))
+    contacts = await view.read(lambda c: contact_groups(c, view.me.id))
     spec = spec_of(view, kind, types, groups)
     writable = {row.id for row in groups}
     can_add = view.role == Role.SYSTEM or kind != "global"
@@ -194,10 +200,13 @@ async def _show(
                 "group": "",
                 "sms_type": "",
                 "note": "",
+                "contacts": "",
+                "expiry": "",
                 "check": checked,
                 **(values or {}),
             },
             errors=errors or {},
+            contacts=contacts,
             can_add=can_add,
             checked=str(number) if number else "",
             check_error=check_error,
@@ -251,13 +260,26 @@ async def add(view: FromView) -> Response[Any]:
         errors["group"] = view.t(N_("Choose one of those offered."))
     if kind == "type" and form.sms_type not in types:
         errors["sms_type"] = view.t(N_("Choose one of those offered."))
+    expires_at = read_expiry(form.expiry, view.zone) if form.expiry else 0
+    if expires_at is None:
+        errors["expiry"] = view.t(N_("Give a date, such as 2030-12-31."))
+    elif expires_at and expires_at <= view.console.wall_ms():
+        errors["expiry"] = view.t(N_("That time has passed."))
     numbers, bad = _numbers(view, form.numbers)
+    if not bad and not numbers and not form.contacts:
+        errors["numbers"] = view.t(N_("Fill this in."))
     if bad:
         errors["numbers"] = view.t(
             N_("These are no phone numbers: %(numbers)s"), numbers="、".join(bad[:BAD_SHOWN_MAX])
         )
     elif len(numbers) > NUMBERS_AT_ONCE_MAX:
         errors["numbers"] = view.t(N_("At most %(limit)s at once."), limit=NUMBERS_AT_ONCE_MAX)
+    if form.contacts:
+        chosen = form.contacts
+        picked = await view.read(lambda c: numbers_of(c, view.me.id, (), (chosen,)))
+        if not picked:
+            errors["contacts"] = view.t(N_("Choose one of those offered."))
+        numbers += picked
     if errors:
         return await _show(view, kind, values=given, errors=errors, status=422)
     key: int | str = form.group if kind == "group" else form.sms_type if kind == "type" else 0
@@ -265,7 +287,9 @@ async def add(view: FromView) -> Response[Any]:
     if not may_write(view, scope, groups):
         raise PermissionDeniedException
     note = form.note
-    new = await view.write(lambda w: blacklist_add(w, scope, numbers, source="manual", note=note))
+    new = await view.write(
+        lambda w: blacklist_add(w, scope, numbers, source="manual", note=note, expires_at=expires_at or 0)
+    )
     text = view.t(
         N_("%(added)s numbers added; %(known)s were on the list already."),
         added=len(new),

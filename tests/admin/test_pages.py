@@ -10,9 +10,10 @@ from admin.menu import CHAPTERS
 from admin.permissions import Reach, Role, reach
 from admin.security import CONTENT_SECURITY_POLICY
 from store import people_edit
+from store.address_book import add_contacts, contact_groups
 from store.people_edit import Profile
 from tests.admin.test_permissions import ROUTES
-from tests.admin.world import World
+from tests.admin.world import USERS, World
 
 PAGES = [
     *(path for path, handler in ROUTES if "GET" in handler.http_methods and "{" not in path),
@@ -26,6 +27,8 @@ PAGES = [
     "/tasks/1/edit",
     "/tasks/1/preview",
     "/tasks/1/blocked",
+    "/imports/1",
+    "/imports/1/rows",
     "/tasks/7",
     "/tasks/7/messages",
     "/review/tasks/8",
@@ -330,3 +333,28 @@ async def test_review_is_inherited_and_says_from_where(console: World) -> None:
         assert "from deep" in page
     user = console.store.directory().users[5]
     assert user.review == "inherit"
+
+
+async def test_a_contact_group_with_all_below_it_is_blacklisted_until_a_day(console: World) -> None:
+    with console.store.writing("test") as write:
+        add_contacts(write, USERS["usr"], "客户/福建", [("a", 8613700000001)])
+        add_contacts(write, USERS["usr"], "客户", [("b", 8613700000002)])
+        add_contacts(write, USERS["sibling7"], "客户", [("c", 8613700000003)])
+        theirs = [one.id for one in contact_groups(write.connection, USERS["sibling7"])]
+        own = [one.id for one in contact_groups(write.connection, USERS["usr"]) if one.name == "客户"]
+    async with console.person("usr") as person:
+        fields = {"group": "2", "contacts": str(own[0]), "expiry": "2030-12-31", "note": "asked for it"}
+        assert (await person.post("/settings/blacklist/group", fields)).status_code == 303
+        page = (await person.get("/settings/blacklist?tab=group&check=8613700000001")).text
+        assert "until 2030-12-31 23:59:59" in page
+        for wrong, field in (
+            ({"contacts": str(theirs[0])}, "contacts"),
+            ({"expiry": "2001-01-01"}, "expiry"),
+            ({"expiry": "soon"}, "expiry"),
+            ({"contacts": ""}, "numbers"),
+        ):
+            refused = await person.post("/settings/blacklist/group", fields | wrong)
+            assert refused.status_code == 422
+            assert f'id="{field}-error"' in refused.text
+    lists = {(scope.kind, scope.key): list(numbers) for scope, numbers in console.store.blacklists().items()}
+    assert lists["group", 2] == [8613700000001, 8613700000002]

@@ -57,6 +57,10 @@ numbers = ["8613800000001"]
 [[blacklist]]
 scope = "type:otp"
 numbers = ["8613800000002"]
+[[blacklist]]
+scope = "type:otp"
+expires = "2099-01-01T00:00:00+08:00"
+numbers = ["8613800000003"]
 """
 
 
