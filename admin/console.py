@@ -76,6 +76,7 @@ class Console:
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE)
         self._flashes: OrderedDict[bytes, list[Flash]] = OrderedDict()
         self._done: OrderedDict[tuple[bytes, str], str] = OrderedDict()
+        self._revealed: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
@@ -136,6 +137,16 @@ class Console:
     def done(self, session: bytes, token: str) -> str:
         """Where a form that is done already led, or ""."""
         return self._done.get((session, token), "")
+
+    def reveal(self, user: int, what: str, until_ms: int) -> None:
+        """From now on a person sees something unmasked, until a time; 0 ends it."""
+        self._revealed[(user, what)] = until_ms
+        while len(self._revealed) > REMEMBERED_MAX:
+            self._revealed.popitem(last=False)
+
+    def revealed_until(self, user: int, what: str) -> int:
+        """Until when a person sees something unmasked, UTC ms; 0 for never."""
+        return self._revealed.get((user, what), 0)
 
     def lock(self, cookie: str) -> trio.Lock:
         """Changes of one session come one after the other, so that a double click is two requests in a row."""

@@ -23,6 +23,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from admin import proofs, security
 from admin.console import Console
+from admin.message_sight import find_message
 from admin.permissions import MATRIX, Reach, may, reach
 from admin.view import View, cookie_name
 from store import sessions
@@ -146,6 +147,11 @@ async def _check_form(view: View, request: Request[Any, Any, Any]) -> None:
 async def _find(view: View, about: str, permission: str, request: Request[Any, Any, Any]) -> None:
     within = view.within(permission)
     identifier = int(request.path_params[f"{about}_id"])
+    if about == "message":
+        view.message = await view.console.off_loop(find_message, view, identifier)
+        if view.message is None:
+            raise NotFoundException
+        return
     if about == "task":
         own = reach(view.role, permission) == Reach.OWN
         scope, owner = (Within(), view.me.id) if own else (within, 0)

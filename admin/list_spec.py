@@ -59,9 +59,10 @@ class Filter(msgspec.Struct, frozen=True):
 
     key: str
     title: str
-    kind: Literal["search", "choice"] = "search"
+    kind: Literal["search", "choice", "moment"] = "search"
     choices: tuple[tuple[str, str], ...] = ()
     placeholder: str = ""
+    more: bool = False  # folded away until it is wanted
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -65,6 +65,11 @@ class Listing(msgspec.Struct, frozen=True):
     def filtered(self) -> bool:
         return bool(self.chips)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a filter is set that is folded away."""
+        return any(one.more and self.values[one.key] for one in self.spec.filters)
+
 
 def build(view: View, spec: ListSpec, connection: sqlite3.Connection) -> Listing:
     """The page of the list that the address asks for."""
@@ -94,7 +99,7 @@ def build(view: View, spec: ListSpec, connection: sqlite3.Connection) -> Listing
         values=values,
         chips=chips,
         count=min(page.count, COUNTED_MAX + 1),
-        count_text=f"{COUNTED_MAX:,}+" if page.count > COUNTED_MAX else f"{page.count:,}",
+        count_text=counted(page.count),
         next_href=href(**given, **sort, **size, after=write_key(page.after)) if page.after else "",
         first_href=href(**given, **sort, **size) if cut.after else "",
         sort_hrefs={
@@ -107,6 +112,13 @@ def build(view: View, spec: ListSpec, connection: sqlite3.Connection) -> Listing
         export_limit=NOW_ROWS_MAX,
         size=cut.limit,
     )
+
+
+def counted(count: int) -> str:
+    """How many rows a list has, as it is said; "" where nobody counts them (-1)."""
+    if count < 0:
+        return ""
+    return f"{COUNTED_MAX:,}+" if count > COUNTED_MAX else f"{count:,}"
 
 
 async def answer(
@@ -139,8 +151,8 @@ def _as_json(view: View, spec: ListSpec, connection: sqlite3.Connection) -> dict
             for one in columns
         ],
         "rows": [dict(zip(keys, (cell.value for cell in cells), strict=True)) for cells in rows],
-        "count": listing.count,
-        "count_exact": listing.count <= COUNTED_MAX,
+        "count": listing.count if listing.count >= 0 else None,
+        "count_exact": 0 <= listing.count <= COUNTED_MAX,
         "next": listing.next_href.replace(spec.path, f"{spec.path}.json", 1) or None,
     }
 

@@ -47,6 +47,11 @@ CHAPTERS = (
     ),
     Chapter(N_("Address book"), "book-user", (Entry(N_("Contacts"), "/contacts", "contacts"),)),
     Chapter(
+        N_("Reports"),
+        "chart-column",
+        (Entry(N_("Message details"), "/reports/messages", "messages.read"),),
+    ),
+    Chapter(
         N_("User management"),
         "users",
         (

@@ -6,6 +6,10 @@ from typing import Protocol
 
 import msgspec
 
+from store.model import Part, Receipt
+from store.port import MessageLife
+from store.reads_messages import FoundMessages, MessageFilter
+
 
 class Bind(msgspec.Struct, frozen=True):
     number: int
@@ -99,12 +103,39 @@ class TextFigures(msgspec.Struct, frozen=True):
     words: list[str] = []
 
 
-class RowState(msgspec.Struct, frozen=True):
-    """Where a task's message is: a name of `store.model.State`, and why in the reader's language if it failed."""
+class Traffic(Protocol):
+    """What was sent, to be read from any thread; each reading is short."""
 
-    state: str
-    message: int
-    why: str = ""
+    def find_messages(
+        self, wanted: MessageFilter, before_id: int, limit: int, *, budget_s: float = 0.25
+    ) -> FoundMessages:
+        """Messages below an id, newest first: `limit` of them, or what was found in the time."""
+        ...
+
+    def count_messages(self, wanted: MessageFilter, before_id: int, at_most: int) -> int:
+        """About how many messages; `at_most` for more, and where counting took too long."""
+        ...
+
+    def message(self, message_id: int) -> MessageLife | None:
+        """Everything about one message."""
+        ...
+
+
+class ReceiptSaid(Protocol):
+    """A receipt as its carrier wrote it."""
+
+    @property
+    def stat(self) -> str: ...
+    @property
+    def err(self) -> str: ...
+    @property
+    def smsc_message_id(self) -> str: ...
+    @property
+    def submit_date(self) -> str: ...
+    @property
+    def done_date(self) -> str: ...
+    @property
+    def text(self) -> str: ...
 
 
 class Operations(Protocol):
@@ -187,12 +218,36 @@ class Operations(Protocol):
         """Write the numbers that a resend is for into a file, one a line; how many there are."""
         ...
 
-    async def row_states(
-        self, task: int, first_row: int, last_row: int, language: str
-    ) -> Mapping[int, object]:
-        """By number: where the messages of these rows are (like `RowState`); rows that wait are left out."""
+    async def failures(self, task: int) -> Mapping[tuple[int, int, bool], int]:
+        """(state, error, whether a carrier had taken it) -> messages of a task that failed; state 0: at the door."""
         ...
 
-    async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
-        """(reason in words, messages) of what failed, the most frequent first."""
+    # -- what was sent: these may be called from any thread ----------------------------------------
+
+    def traffic(self) -> Traffic:
+        """The messages."""
+        ...
+
+    def message_text(self, parts: Sequence[Part]) -> str:
+        """The text of a message from its parts."""
+        ...
+
+    def message_needles(self, text: str) -> tuple[bytes, ...]:
+        """The octets of which a part that holds this text has one."""
+        ...
+
+    def receipt_said(self, receipt: Receipt) -> ReceiptSaid:
+        """A receipt as its carrier wrote it."""
+        ...
+
+    def message_number(self, text: str) -> int:
+        """The message that somebody names by the id that they were given, 0 for what is no id."""
+        ...
+
+    def shown_message_id(self, message_id: int) -> str:
+        """A message's id as the HTTP API gives it."""
+        ...
+
+    def route_title(self, route: int) -> str:
+        """A route for people, "" for one that is gone."""
         ...

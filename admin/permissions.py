@@ -53,6 +53,9 @@ MATRIX: dict[str, Permission] = {
         Permission("sms.send", "P1", _OWN, _OWN, Reach.OWN),
         Permission("tasks.read", "P2", _OWN, _SUBTREE),
         Permission("tasks.act", "P25", _OWN, _SUBTREE),
+        Permission("messages.read", "P12", _OWN, _SUBTREE),
+        Permission("messages.reveal", "P12", _NONE, _SUBTREE),
+        Permission("messages.carriers", "P12", _NONE, _SUBTREE),
         Permission("contacts", "P8", _OWN, _OWN, Reach.OWN),
         Permission("imports", "P8", _OWN, _OWN, Reach.OWN),
         Permission("phrases", "P20", _OWN, _OWN, Reach.OWN),
@@ -114,7 +117,7 @@ def allow(permission: str, *, about: str = "", quiet: bool = False, proof: bool 
     """What a route says of itself.
 
     Args:
-      about: "user", "group", "task" or "import": the path parameter `user_id`, `group_id` … names one.
+      about: "user", "group", "task", "import" or "message": the path parameter `user_id`, `group_id` … names one.
       quiet: a request that the page makes by itself, which does not keep a session alive.
       proof: something dangerous (parts, passwords, exports): who asks proves again who they are, unless they
         did so lately. A list that is asked for as a file does so in any case.

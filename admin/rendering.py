@@ -50,6 +50,11 @@ def format_offset(at_ms: int, zone: str) -> str:
     return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
+def format_stamp(at_ms: int, zone: str) -> str:
+    """A moment to the millisecond with its offset: `2026-11-23 12:00:00.123 UTC+08:00`."""
+    return f"{format_time(at_ms, zone)}.{at_ms % 1000:03d} {format_offset(at_ms, zone)}"
+
+
 def format_number(value: float) -> str:
     """With thousands separators, the same in both languages."""
     return f"{value:,}"
@@ -86,6 +91,11 @@ def _offset(context: Context, at_ms: int) -> str:
     return format_offset(at_ms, context["view"].zone)
 
 
+@pass_context
+def _stamp(context: Context, at_ms: int) -> str:
+    return format_stamp(at_ms, context["view"].zone)
+
+
 def _environment(language: Language) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -100,7 +110,9 @@ def _environment(language: Language) -> Environment:
     environment.filters.update(
         numbered=lambda names: list(enumerate(names)), paired=lambda names: [(one, one) for one in names]
     )
-    environment.filters.update(number=format_number, describe=describe, time=_time, offset=_offset)
+    environment.filters.update(
+        number=format_number, describe=describe, time=_time, offset=_offset, stamp=_stamp
+    )
     environment.globals.update(static=static_path, html_language=HTML_LANGUAGE[language])
     return environment
 

@@ -16,6 +16,7 @@ from admin import forms, security
 from admin.console import Console, Flash
 from admin.i18n import HTML_LANGUAGE, Language, choose, translate
 from admin.menu import Chapter, chapters_of, current
+from admin.message_sight import Known
 from admin.permissions import Role, may, may_touch, role_of, within
 from admin.refusals import sentence
 from admin.rendering import Page, render
@@ -63,6 +64,7 @@ class View:
         self.group: GroupRow | None = None
         self.task: TaskRow | None = None
         self.import_: ImportRow | None = None
+        self.message: Known | None = None
         self.new_pre_session = ""
 
     # -- who ----------------------------------------------------------------------------------------
@@ -123,6 +125,11 @@ class View:
     def about_import(self) -> ImportRow:
         assert self.import_ is not None
         return self.import_
+
+    @property
+    def about_message(self) -> Known:
+        assert self.message is not None
+        return self.message
 
     @property
     def owns_task(self) -> bool:
@@ -272,6 +279,10 @@ class View:
         """The form as a value, or what is wrong with it, in the reader's language."""
         value, errors = forms.parse(self.form, struct)
         return value, {name: self.t(text) for name, text in errors.items()}
+
+    def query(self, name: str) -> str:
+        """A parameter of the address, "" without one."""
+        return str(self.request.query_params.get(name, ""))
 
     def at(self, name: str) -> str:
         """A parameter of the path."""

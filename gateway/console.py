@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from filters.verdict import explain
 from filters.words import mask
+from gateway.api import ids
 from gateway.api.build import sender as sender_address
 from gateway.api.invalid import Invalid
 from gateway.control_store import number_reader
-from gateway.operations import message_outcome
+from gateway.control_traffic import described, message_number
+from gateway.message_texts import ReceiptSaid, message_text, needles, receipt_said
 from gateway.smpp.segments import segment_info
 from gateway.status import Status, status_report
-from store.model import NO_ERROR, Part, State
+from store.model import Part, Receipt, State
 from store.port import TrafficStore
 from store.task_file import ROWS, Pass, TaskFile, folder_of
+from store.traffic import SqliteStore
 
 if TYPE_CHECKING:
     from gateway.daemon import Daemon
@@ -58,19 +60,12 @@ class TextFigures(msgspec.Struct, frozen=True):
     words: list[str]
 
 
-class RowState(msgspec.Struct, frozen=True):
-    """Where a task's message is, and why in words if it failed."""
-
-    state: str
-    message: int
-    why: str = ""
-
-
 class ConsoleOperations:
     """Handed to the console; its calls belong on the event loop."""
 
-    def __init__(self, daemon: "Daemon") -> None:
+    def __init__(self, daemon: "Daemon", store: TrafficStore) -> None:
         self._daemon = daemon
+        self._store = store
         self._number = number_reader(daemon.config.smpp.home_country)
 
     async def reload(self) -> None:
@@ -202,31 +197,6 @@ class ConsoleOperations:
         count: int = await daemon.ports.store.read(write)
         return count
 
-    async def row_states(
-        self, task: int, first_row: int, last_row: int, language: str
-    ) -> Mapping[int, RowState]:
-        """By number: where the messages of these rows are."""
-        daemon = self._daemon
-
-        def read(store: TrafficStore) -> dict[int, RowState]:
-            with TaskFile.open(folder_of(daemon.data, task) / ROWS) as file:
-                passes = file.passes(first_row, last_row)
-                wanted = {number for _, number, _ in file.recipients(first_row - 1, last_row - first_row + 1)}
-            by_number: dict[int, list[Part]] = {}
-            for one in passes:
-                for part in store.parts(range(one.first_id, one.last_id + 1)) if one.accepted else ():
-                    if part.dest in wanted and part.task == task:
-                        by_number.setdefault(part.dest, []).append(part)
-            found = {}
-            for number, parts in by_number.items():
-                state, error, _ = message_outcome(parts)
-                why = "" if error == NO_ERROR else explain(error, language)
-                found[number] = RowState(state.name, parts[0].id, why)
-            return found
-
-        found: dict[int, RowState] = await daemon.ports.store.read(read)
-        return found
-
     async def task_carriers(self, task: int) -> list[tuple[str, int, int, int, int]]:
         """(carrier, messages, accepted, delivered, failed) of a task, the busiest first."""
         daemon = self._daemon
@@ -249,25 +219,59 @@ class ConsoleOperations:
         ]
         return sorted(rows, key=lambda row: -row[1])
 
-    async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
-        """(reason in words, messages) of what failed, the most frequent first."""
+    async def failures(self, task: int) -> dict[tuple[int, int, bool], int]:
+        """(state, error, whether a carrier had taken it) -> messages of what failed, of the newest passes.
+
+        State 0 are those that the door refused.
+        """
         daemon = self._daemon
 
-        def read(store: TrafficStore) -> list[tuple[str, int]]:
-            reasons: Counter[int] = Counter()
+        def read(store: TrafficStore) -> dict[tuple[int, int, bool], int]:
+            assert isinstance(store, SqliteStore)
+            counted: Counter[tuple[int, int, bool]] = Counter()
             with TaskFile.open(folder_of(daemon.data, task) / ROWS) as file:
-                reasons.update(dict(file.refusals()))
+                for reason, rows in file.refusals():
+                    counted[0, reason, False] += rows
                 passes = file.failing(FAILING_PASSES_MAX)
             for one in passes:
-                for (state, error), (messages, _) in store.message_figures(
-                    task, one.first_id, one.last_id
-                ).items():
-                    if state > State.DELIVERED and state != State.CANCELLED:
-                        reasons[error] += messages
-            return [(explain(reason, language) or "—", count) for reason, count in reasons.most_common(10)]
+                counted.update(store.failure_figures(task, one.first_id, one.last_id))
+            return dict(counted)
 
-        found: list[tuple[str, int]] = await daemon.ports.store.read(read)
+        found: dict[tuple[int, int, bool], int] = await daemon.ports.store.read(read)
         return found
+
+    # -- what was sent ----------------------------------------------------------------------------
+
+    def traffic(self) -> SqliteStore:
+        """The traffic store, to be read from any thread."""
+        assert isinstance(self._store, SqliteStore)
+        return self._store
+
+    def message_text(self, parts: Sequence[Part]) -> str:
+        """The text of a message from its parts."""
+        return message_text(parts)
+
+    def message_needles(self, text: str) -> tuple[bytes, ...]:
+        """The octets of which a part that holds this text has one."""
+        return needles(text)
+
+    def receipt_said(self, receipt: Receipt) -> ReceiptSaid:
+        """A receipt as its carrier wrote it."""
+        return receipt_said(receipt.raw, receipt.message_state)
+
+    def message_number(self, text: str) -> int:
+        """The message that somebody names by the id that they were given, 0 for what is no id."""
+        return message_number(text, self._store.days(), node=self._daemon.config.store.node)
+
+    def shown_message_id(self, message_id: int) -> str:
+        """A message's id as the HTTP API gives it."""
+        return ids.show(ids.MESSAGE, message_id)
+
+    def route_title(self, route: int) -> str:
+        """A route for people, "" for one that is gone."""
+        directory = self._daemon.core.directory
+        found = directory.routes.get(route)
+        return described(found, directory) if found else ""
 
 
 def joined(passes: Sequence[Pass]) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ Plain functions on the stores, called by the daemon's handlers, and by the comma
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -49,13 +50,7 @@ def life_report(traffic: TrafficStore, directory: Directory, message_id: str, *,
     Raises ControlError when it is no message id, or there is no such message.
     """
     days = traffic.days()
-    # A short id names its second modulo 8.5 years: counted from the newest day kept here.
-    newest_s = (max(days, default=0) + 1) * SECONDS_A_DAY
-    number = (
-        ids.read(ids.MESSAGE, message_id)
-        or legacy_ids.read(message_id)
-        or id_from_shown(message_id.encode(), newest_s, node)
-    )
+    number = message_number(message_id, days, node=node)
     if not number:
         raise ControlError(
             f'"{message_id}" is no message id: those have 19 digits, 8 characters over SMPP 3.3,'
@@ -71,6 +66,17 @@ def life_report(traffic: TrafficStore, directory: Directory, message_id: str, *,
         {account.id: account.system_id for account in directory.accounts.values()},
         {carrier.id: carrier.name for carrier in directory.carriers.values()},
         {route.id: described(route, directory) for route in directory.routes.values()},
+    )
+
+
+def message_number(message_id: str, days: Sequence[int], *, node: int) -> int:
+    """The id behind one as a customer was given it, over SMPP, HTTP or Jasmin's API; 0 if it is none of these."""
+    # A short id names its second modulo 8.5 years: counted from the newest day kept here.
+    newest_s = (max(days, default=0) + 1) * SECONDS_A_DAY
+    return (
+        ids.read(ids.MESSAGE, message_id)
+        or legacy_ids.read(message_id)
+        or id_from_shown(message_id.encode(), newest_s, node)
     )
 
 

@@ -9,12 +9,11 @@ import msgspec
 
 from filters.verdict import explain
 from gateway.control_traffic import LifeReport, state_name
-from gateway.smpp.constants import CommandId, EsmClass, status_name
+from gateway.message_texts import part_text
+from gateway.smpp.constants import CommandId, status_name
 from gateway.smpp.decode import decode_body
 from gateway.smpp.encode import header
 from gateway.smpp.pdu import SubmitSm
-from gateway.smpp.text import decode_text
-from gateway.smpp.udh import parse_udh
 from store.model import LINK_LOST, NO_ANSWER, NO_ERROR, Part, PartFlag, State
 
 Moment = tuple[int, str]  # UTC milliseconds, what happened
@@ -38,7 +37,7 @@ def life_lines(report: LifeReport, *, show_text: bool = False) -> Iterator[str]:
         state = f"{State(part.state).name}{_reason(part.error)}"
         yield f"Part {part.part_no} of {part.parts} ({part.id}): {state}"
         if show_text:
-            yield f"  {_text(part)}"
+            yield f"  {part_text(part)}"
         for at, what in sorted(_moments(report, part, show_text=show_text), key=itemgetter(0)):
             yield f"  {_time(at)}  {what}"
 
@@ -159,12 +158,3 @@ def _submit(part: Part) -> SubmitSm:
     pdu = decode_body(CommandId.SUBMIT_SM, part.body)
     assert isinstance(pdu, SubmitSm)
     return pdu
-
-
-def _text(part: Part) -> str:
-    pdu = _submit(part)
-    udh = parse_udh(pdu.short_message) if pdu.esm_class & EsmClass.UDHI else None
-    if udh is None:
-        return decode_text(pdu.short_message, pdu.data_coding)
-    body = pdu.short_message[udh.octets :]
-    return decode_text(body, pdu.data_coding, locking=udh.locking, single=udh.single)

@@ -34,8 +34,10 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Rows as tuples; `after` is the key of the next page, () if this is the last; `count` of all, up to
-    `Cut.counted`."""
+    """Rows as tuples; `after` is the key of the next page, () if this is the last.
+
+    `count`: of all, up to `Cut.counted`; -1 where they are never counted.
+    """
 
     rows: list[tuple[Any, ...]]
     after: tuple[str | int, ...]

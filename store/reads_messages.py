@@ -16,8 +16,10 @@ import msgspec
 
 from store.day_schema import ATTEMPT_BITS, first_id_of
 from store.files import StoreError
+from store.ids import id_day
 from store.model import FINAL_STATES, NO_CARRIER, Part, State
 from store.outcomes import message_outcome
+from store.part_rows import accepted_sql
 from store.reads import DayReads, chunks, ids_of
 from store.search import search_path, segments_of
 
@@ -45,7 +47,7 @@ class MessageFilter(msgspec.Struct, frozen=True):
     sms_type: int = 0
     states: frozenset[int] = frozenset()
     taken: bool | None = None
-    error: int | None = None
+    errors: frozenset[int] = frozenset()
     needles: tuple[bytes, ...] = ()
     reads_as: Callable[[Sequence[Part]], bool] | None = None
 
@@ -54,7 +56,7 @@ class MessageFilter(msgspec.Struct, frozen=True):
         return (
             (not self.states or row.state in self.states)
             and (self.taken is None or row.taken == self.taken)
-            and (self.error is None or row.error == self.error)
+            and (not self.errors or row.error in self.errors)
             and (self.reads_as is None or self.reads_as(row.parts))
         )
 
@@ -66,7 +68,7 @@ class MessageRow(msgspec.Struct):
     state: State
     error: int
     done_at: int  # 0 while open
-    taken: bool  # a carrier accepted a part of it
+    taken: bool  # a carrier accepted it; of what failed: the part that tells why
     sent_at: int  # of the first try, 0 for none
     smsc_message_id: str  # of the first part that has one
 
@@ -118,6 +120,31 @@ class MessageReads(DayReads):
                 found.unreadable.append(day)
         return found
 
+    def count_messages(
+        self,
+        wanted: MessageFilter,
+        before_id: int,
+        at_most: int,
+        *,
+        budget_s: float = 1.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> int:
+        """About how many messages, without looking at their parts; `at_most` where counting took too long."""
+        deadline = now() + budget_s
+        count = 0
+        for day in reversed(list(self._files.days)):
+            low, high = max(first_id_of(day), wanted.since_id), min(first_id_of(day + 1), before_id)
+            if low >= high:
+                continue
+            try:
+                for heads, _ in self._blocks(day, wanted, low, high, HEADS_MAX):
+                    count += len(heads)
+                    if count >= at_most or now() >= deadline:
+                        return at_most
+            except StoreError:
+                continue
+        return count
+
     def _take(
         self,
         day: int,
@@ -152,16 +179,44 @@ class MessageReads(DayReads):
                 if parts is None:
                     continue
                 tries = connection.execute(
-                    "SELECT sent_at, status, smsc_message_id FROM attempt WHERE key BETWEEN ? AND ? ORDER BY key",
+                    "SELECT key, sent_at, status, smsc_message_id FROM attempt WHERE key BETWEEN ? AND ? ORDER BY key",
                     (head - first << ATTEMPT_BITS, (head + count - first << ATTEMPT_BITS) - 1),
                 ).fetchall()
-                # A message of a test key goes nowhere: what stands in for its carrier took it.
-                taken = parts[0].carrier == NO_CARRIER or any(status == 0 for _, status, _ in tries)
+                accepted = {(key >> ATTEMPT_BITS) + first for key, _, status, _ in tries if status == 0}
                 state, error, done_at = message_outcome(parts)
-                smsc_id = next((smsc_id for _, _, smsc_id in tries if smsc_id), "")
-                sent_at = tries[0][0] if tries else 0
-                rows.append(MessageRow(parts, state, error, done_at, taken, sent_at, smsc_id))
+                # What failed is judged by the part that tells why; of what did not, any will do.
+                asked = [one.id for one in parts if one.state == state and one.done_at == done_at] or range(
+                    head, head + count
+                )
+                # A message of a test key goes nowhere: what stands in for its carrier took it.
+                taken = parts[0].carrier == NO_CARRIER or any(part_id in accepted for part_id in asked)
+                smsc_id = next((smsc_id for *_, smsc_id in tries if smsc_id), "")
+                rows.append(
+                    MessageRow(parts, state, error, done_at, taken, tries[0][1] if tries else 0, smsc_id)
+                )
         return rows
+
+    def failure_figures(self, task: int, first_id: int, last_id: int) -> dict[tuple[int, int, bool], int]:
+        """(state, error, whether a carrier had taken a part) -> messages of a task, in a range of ids, that failed.
+
+        Of several failed parts the one that ended first tells why.
+        """
+        found: dict[tuple[int, int, bool], int] = {}
+        for day in range(id_day(first_id), id_day(last_id) + 1):
+            if day not in self._files.days:
+                continue
+            query = (
+                "SELECT state, error, taken, count(*) FROM (SELECT min(o.done_at), o.state AS state, o.error AS"
+                f" error, (p.carrier = {NO_CARRIER} OR {accepted_sql(day)}) AS taken FROM outcome o"
+                " CROSS JOIN part p ON p.id = o.part_id WHERE o.part_id BETWEEN ? AND ? AND p.task = ?"
+                f" AND o.state > {int(State.DELIVERED)} AND o.state != {int(State.CANCELLED)}"
+                " GROUP BY p.id - p.part_no) GROUP BY 1, 2, 3"
+            )
+            with self._reader(day) as connection:
+                for state, error, taken, count in connection.execute(query, (first_id, last_id, task)):
+                    key = (state, error, bool(taken))
+                    found[key] = found.get(key, 0) + count
+        return found
 
     # -- candidates -------------------------------------------------------------------------------
 
@@ -261,12 +316,12 @@ class MessageReads(DayReads):
         if rare:
             source = "outcome o CROSS JOIN part p ON p.id = o.part_id"
             where = f"o.state IN ({','.join(str(int(state)) for state in sorted(states))}) AND {where}"
-            if wanted.error is not None:
-                where += f" AND o.error = {int(wanted.error)}"
+            if wanted.errors:
+                where += f" AND o.error IN ({','.join(str(int(error)) for error in sorted(wanted.errors))})"
             where = where.replace(_FIRST_PART, "1")
         elif states and not states & FINAL_STATES:
             where += " AND (p.parts > 1 OR NOT EXISTS (SELECT 1 FROM outcome o WHERE o.part_id = p.id))"
-        heads_max = HEADS_MAX if states or wanted.error is not None or wanted.needles else limit + 1
+        heads_max = HEADS_MAX if states or wanted.errors or wanted.needles else limit + 1
         while low < high:
             with self._reader(day) as connection:
                 reached, count = connection.execute(

@@ -314,6 +314,14 @@ class TaskFile:
             (after, limit),
         ).fetchall()
 
+    def refused_rows(self, after: int, limit: int) -> list[tuple[int, int, int]]:
+        """(n, number, reason) of rows behind `after` that the door refused."""
+        return self._connection.execute(
+            "SELECT f.n, r.number, f.reason FROM refused f JOIN recipient r ON r.n = f.n WHERE f.n > ?"
+            " ORDER BY f.n LIMIT ?",
+            (after, limit),
+        ).fetchall()
+
     def row_of(self, number: int) -> int:
         """The row of a number, 0 for none. Reads the file."""
         row = self._connection.execute("SELECT n FROM recipient WHERE number = ?", (number,)).fetchone()
@@ -327,6 +335,13 @@ class TaskFile:
             (first_row, last_row),
         )
         return [Pass(*row) for row in rows]
+
+    def id_range(self) -> tuple[int, int]:
+        """The lowest and highest message id of all passes, 0 and 0 before the first."""
+        row = self._connection.execute(
+            "SELECT ifnull(min(first_id), 0), ifnull(max(last_id), 0) FROM pass WHERE first_id > 0"
+        ).fetchone()
+        return row[0], row[1]
 
     def failing(self, limit: int) -> list[Pass]:
         """Passes of which messages failed, the newest first."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, get, post
@@ -14,6 +14,8 @@ from admin.console import Flash
 from admin.i18n import N_
 from admin.import_rows import read_expiry
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
+from admin.message_sight import find_message, is_clear
+from admin.pages.messages import write_down
 from admin.permissions import Reach, Role, allow, reach
 from admin.rendering import Page
 from admin.view import FromView, View
@@ -74,6 +76,7 @@ class AddForm(msgspec.Struct, frozen=True):
     group: Annotated[int, Meta(ge=0)] = 0
     sms_type: str = ""
     note: Annotated[str, Meta(max_length=200)] = ""
+    source: Literal["manual", "complaint"] = "manual"
 
 
 def may_write(view: View, scope: BlacklistScope, groups: set[int]) -> bool:
@@ -183,6 +186,7 @@ async def _show(
         except ValueError:
             check_error = view.t(N_("This is no phone number."))
     contacts = await view.read(lambda c: contact_groups(c, view.me.id))
+    prefilled = await _prefilled(view) if values is None else {}
     spec = spec_of(view, kind, types, groups)
     writable = {row.id for row in groups}
     can_add = view.role == Role.SYSTEM or kind != "global"
@@ -202,7 +206,9 @@ async def _show(
                 "note": "",
                 "contacts": "",
                 "expiry": "",
+                "source": "manual",
                 "check": checked,
+                **prefilled,
                 **(values or {}),
             },
             errors=errors or {},
@@ -216,6 +222,24 @@ async def _show(
     if status != 200:
         return await view.show(await view.read(lambda c: page(lists.build(view, spec, c), c)), status=status)
     return await lists.answer(view, spec, page)
+
+
+async def _prefilled(view: View) -> dict[str, str]:
+    """What the form holds when it is about a message: whoever got it does not want another."""
+    identifier = view.query("message")
+    if not identifier.isdecimal() or len(identifier) > 19:
+        return {}
+    known = await view.console.off_loop(find_message, view, int(identifier))
+    if known is None:
+        raise NotFoundException
+    if not is_clear(view, known.owner, known.life.id):
+        await write_down(view, f"message {known.life.id}")
+    return {
+        "numbers": str(known.life.parts[0].dest),
+        "group": str(known.owner.group) if known.owner else "",
+        "note": view.t(N_("Complaint about message %(id)s"), id=known.life.id),
+        "source": "complaint",
+    }
 
 
 def _found(
@@ -286,9 +310,9 @@ async def add(view: FromView) -> Response[Any]:
     scope = BlacklistScope(kind, key)  # type: ignore[arg-type]
     if not may_write(view, scope, groups):
         raise PermissionDeniedException
-    note = form.note
+    note, source = form.note, form.source
     new = await view.write(
-        lambda w: blacklist_add(w, scope, numbers, source="manual", note=note, expires_at=expires_at or 0)
+        lambda w: blacklist_add(w, scope, numbers, source=source, note=note, expires_at=expires_at or 0)
     )
     text = view.t(
         N_("%(added)s numbers added; %(known)s were on the list already."),

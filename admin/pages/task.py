@@ -1,7 +1,9 @@
-"""One task (P25): where it stands, live; what may be done with it; its messages; and sending it again."""
+"""One task (P25): where it stands, live; what may be done with it; why messages failed; and sending it again."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, get, post
@@ -10,39 +12,36 @@ from litestar.exceptions import ClientException
 from admin import sending
 from admin.console import Flash
 from admin.i18n import N_
-from admin.lists import Cell, read_key, write_key
-from admin.operations import RowState
+from admin.lists import Cell
+from admin.message_words import NO_REASON, code_of, reason_of, shown_as
 from admin.pages.preview import ClassRow, class_rows
+from admin.pages.task_messages import FILTERED, FILTERED_MAX, FILTERED_TOO_MANY, numbers_of_filter
 from admin.permissions import allow
 from admin.rendering import Page, format_time
 from admin.view import FromView, View
+from filters.verdict import explain, name_of
 from store import tasks
 from store.config_db import Writing
 from store.files import StoreError
-from store.task_file import RESENT, ROWS, Figures, TaskFile, drop_sources, folder_of, make_folder
+from store.task_file import (
+    RESENT,
+    ROWS,
+    Figures,
+    TaskFile,
+    drop_sources,
+    folder_of,
+    make_folder,
+    write_private,
+)
 from store.task_states import MOVES, By, possible
 from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
 
-MESSAGES_A_PAGE = 50
+FAILURES_SHOWN = 10
 RESENDS = {
     "all": N_("Everybody"),
     "failed": N_("Those that failed"),
     "unknown": N_("Those whose end is not known"),
     "not-sent": N_("Those that were not sent"),
-}
-MESSAGE_STATES = {
-    "SCHEDULED": (N_("Waiting"), "plain"),
-    "QUEUED": (N_("Waiting"), "plain"),
-    "CLAIMED": (N_("Waiting"), "plain"),
-    "REVIEW": (N_("Waiting"), "plain"),
-    "HELD": (N_("Held"), "warn"),
-    "SENT": (N_("Submitted"), "info"),
-    "DELIVERED": (N_("Delivered"), "good"),
-    "FAILED": (N_("Failed"), "bad"),
-    "EXPIRED": (N_("Expired"), "warn"),
-    "REJECTED": (N_("Refused"), "bad"),
-    "CANCELLED": (N_("Not sent"), "plain"),
-    "UNKNOWN": (N_("Unknown"), "warn"),
 }
 ACTIONS = {
     "pause": (N_("Pause"), "pause", ""),
@@ -72,6 +71,15 @@ class Action(msgspec.Struct, frozen=True):
     question: str
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """A reason why messages failed, how many, and where they are listed."""
+
+    why: str
+    code: str
+    count: int
+    href: str
+
+
 class LivePage(Page, kw_only=True):
     """What moves."""
 
@@ -93,22 +101,13 @@ class TaskPage(LivePage, kw_only=True):
     template = "task.html"
     classes: list[ClassRow]
     events: list[tuple[int, str, str, str]]
-    failures: list[tuple[str, int]]
+    failures: list[Failure]
     resends: list[tuple[str, str, int]]
     copies: list[int]
     reserved: int
     owner_active: bool
     errors: dict[str, str]
     values: dict[str, str]
-
-
-class MessagesPage(Page, kw_only=True):
-    """Recipients of a task, each with where its message is."""
-
-    template = "task_messages.html"
-    task: TaskRow
-    rows: list[tuple[int, int, Cell, str, int]]
-    next_href: str
 
 
 def sides(view: View) -> frozenset[By]:
@@ -180,7 +179,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
 
     figures, events, copies, owner_active = await view.read(read)
     failed = figures.failed + figures.refused + figures.unknown
-    failures = await view.console.operations.failures(task.id, view.language) if failed else []
+    counted = await view.console.operations.failures(task.id) if failed else {}
     counts = {
         "all": task.valid,
         "failed": figures.failed + figures.refused,
@@ -194,7 +193,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
             (at, actor.removeprefix("console:"), view.t(sending.MOVES.get(move, move)), note)
             for at, actor, move, _, note in events
         ],
-        failures=failures,
+        failures=_failures(view, task, counted),
         resends=[(key, view.t(title), counts[key]) for key, title in RESENDS.items() if counts[key]],
         copies=copies,
         reserved=task.parts - figures.parts_sent if task.state != "finished" else 0,
@@ -204,6 +203,22 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         **_live(view, task, figures),
     )
     return await view.show(page, status=status)
+
+
+def _failures(view: View, task: TaskRow, counted: Mapping[tuple[int, int, bool], int]) -> list[Failure]:
+    """The most frequent reasons, each leading to its messages."""
+    found = []
+    for (state, error, taken), count in sorted(counted.items(), key=lambda one: -one[1])[:FAILURES_SHOWN]:
+        base = f"/tasks/{task.id}/messages"
+        if not state:  # refused at the door
+            why, code = explain(error, view.language), name_of(error)
+            found.append(Failure(why, code, count, f"{base}?show=refused"))
+            continue
+        why = reason_of(state, error, taken=taken, language=view.language)
+        code = code_of(state, error, taken=taken)
+        query = urlencode({"state": shown_as(state, taken=taken)[0], "reason": code})
+        found.append(Failure(why, "" if code == NO_REASON else code, count, f"{base}?{query}"))
+    return found
 
 
 @get("/tasks/{task_id:int}", **allow("tasks.read", about="task"))
@@ -222,50 +237,6 @@ async def live(view: FromView) -> Response[str]:
     if view.request.query_params.get("state", about.state) != about.state:
         response.headers["hx-refresh"] = "true"
     return response
-
-
-@get("/tasks/{task_id:int}/messages", **allow("tasks.read", about="task"))
-async def messages(view: FromView) -> Response[str]:
-    """The recipients by row, each with its state."""
-    about = view.about_task
-    key = read_key(str(view.request.query_params.get("after", "")))
-    after = key[0] if key and isinstance(key[0], int) else 0
-    path = folder_of(view.console.data, about.id) / ROWS
-
-    def read() -> list[tuple[int, int, int]]:
-        try:
-            with TaskFile.open(path) as file:
-                return file.recipients(after, MESSAGES_A_PAGE + 1)
-        except StoreError:
-            return []
-
-    found = await view.console.off_loop(read)
-    some = found[:MESSAGES_A_PAGE]
-    states: dict[int, RowState] = {}
-    if some and about.started_at:
-        asked = await view.console.operations.row_states(about.id, some[0][0], some[-1][0], view.language)
-        states = {n: msgspec.convert(one, RowState, from_attributes=True) for n, one in asked.items()}
-    rows = []
-    for row, number, refused in some:
-        state = states.get(number)
-        title, tone = MESSAGE_STATES[state.state if state else "REJECTED" if refused else "QUEUED"]
-        if state is None and not refused and about.state == "finished":
-            title, tone = MESSAGE_STATES["CANCELLED"]
-        rows.append(
-            (
-                row,
-                number,
-                Cell(title, view.t(title), tone=tone),
-                state.why if state else "",
-                state.message if state else 0,
-            )
-        )
-    more = len(found) > MESSAGES_A_PAGE
-    href = ""
-    if more:
-        href = f"/tasks/{about.id}/messages?after={write_key((some[-1][0],))}"
-    page = MessagesPage(title=about.name, task=about, rows=rows, next_href=href)
-    return await view.show(page)
 
 
 @post("/tasks/{task_id:int}/move", **allow("tasks.act", about="task"))
@@ -301,8 +272,14 @@ async def resend(view: FromView) -> Response[str]:
     """A new task of the viewer's with the same text, for those that are chosen; charged anew."""
     about, console = view.about_task, view.console
     wanted = view.field("which")
-    if wanted not in RESENDS or about.state == "preview":
+    if (wanted not in RESENDS and wanted != FILTERED) or about.state == "preview":
         raise ClientException
+    chosen: list[int] = []
+    if wanted == FILTERED:
+        chosen = await numbers_of_filter(view, about)
+        if not 0 < len(chosen) <= FILTERED_MAX:
+            said = N_("No message fits the filter.") if not chosen else FILTERED_TOO_MANY
+            return await _show(view, {"": view.t(said, limit=f"{FILTERED_MAX:,}")}, 422)
     figures = console.text_figures(about.text)
     name = f"{about.name[: NAME_CHARACTERS_MAX - 3]} +1"
     draft = Draft(
@@ -321,11 +298,15 @@ async def resend(view: FromView) -> Response[str]:
     if new_account[0]:
         await console.operations.reload()
     folder = await console.off_loop(make_folder, console.data, copy)
-    await console.operations.choose_numbers(about.id, wanted, folder / RESENT)
+    if wanted == FILTERED:
+        lines = "".join(f"{number}\n" for number in chosen)
+        await console.off_loop(write_private, folder / RESENT, lines.encode())
+    else:
+        await console.operations.choose_numbers(about.id, wanted, folder / RESENT)
     await sending.prepare(view, copy)
     text = view.t(N_("A copy of the task “%(name)s” of %(at)s. Look at it, then confirm."), name=about.name,
                   at=format_time(about.created_at, view.zone))  # fmt: skip
     return view.go(f"/tasks/{copy}/preview", flash=Flash(text))
 
 
-ROUTES = (task, live, messages, move, resend)
+ROUTES = (task, live, move, resend)

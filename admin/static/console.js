@@ -4,7 +4,7 @@ addEventListener("keydown", (event) => {
   const target = event.target;
   if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/") {
-    const search = document.querySelector("main input[type=search]");
+    const search = document.querySelector("[data-search]") ?? document.querySelector("main input[type=search]");
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   }
 });

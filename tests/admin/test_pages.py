@@ -13,7 +13,7 @@ from store import people_edit
 from store.address_book import add_contacts, contact_groups
 from store.people_edit import Profile
 from tests.admin.test_permissions import ROUTES
-from tests.admin.world import USERS, World
+from tests.admin.world import MESSAGES, USERS, World
 
 PAGES = [
     *(path for path, handler in ROUTES if "GET" in handler.http_methods and "{" not in path),
@@ -31,6 +31,12 @@ PAGES = [
     "/imports/1/rows",
     "/tasks/7",
     "/tasks/7/messages",
+    "/tasks/7/messages?show=refused",
+    "/tasks/7/messages?show=unsent",
+    "/reports/messages?number=138&state=failed&reason=err+27&text=x",
+    f"/reports/messages/{MESSAGES['usr']}",
+    f"/settings/blacklist?tab=group&message={MESSAGES['usr']}",
+    "/search?q=task",
     "/review/tasks/8",
     "/nothing/here",
 ]

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from admin.app import create_app
 from admin.gate import declared
 from admin.permissions import MATRIX, Reach, Role, reach
-from tests.admin.world import GROUPS, IMPORTS, TASKS, USERS, World, world
+from tests.admin.world import GROUPS, IMPORTS, MESSAGES, TASKS, USERS, World, world
 
 ROLES = {"": Role.ANYONE, "usr": Role.USER, "adm": Role.ADMIN, "sys": Role.SYSTEM}
 # Where a group stands from adm's group (a), and whether adm may change it, or a user in it.
@@ -21,7 +21,11 @@ TASKS_AT = {"own": "usr", "child": "low", "sibling": "sibling7", "parent": "sys"
 GROUP_PLACES = list(PLACES)
 TASK_PLACES = list(TASKS_AT)
 USER_PLACES = list(USERS_AT)
-PLACES_OF = {"user": USER_PLACES, "group": GROUP_PLACES, "task": TASK_PLACES, "import": TASK_PLACES}
+PLACES_OF = {
+    "user": USER_PLACES,
+    "group": GROUP_PLACES,
+    **dict.fromkeys(("task", "import", "message"), TASK_PLACES),
+}
 
 
 def expected(role: Role, permission: str, about: str, place: str) -> str:
@@ -31,7 +35,7 @@ def expected(role: Role, permission: str, about: str, place: str) -> str:
         return "yes" if MATRIX[permission].anyone else "sign-in"
     if how_far == Reach.NONE:
         return "no"
-    if about in ("task", "import") and (how_far == Reach.OWN or place == "mine"):
+    if about in ("task", "import", "message") and (how_far == Reach.OWN or place == "mine"):
         is_own = (
             place == "mine"
             or (place == "own" and role == Role.USER)
@@ -76,6 +80,7 @@ OPEN_ELSEWHERE = {"/setup/{token:str}", "/static/{digest:str}/{name:str}", "/log
 
 def filled(path: str, place: str, login: str = "sys") -> str:
     about, _, where = place.partition(":")
+    message = MESSAGES[TASKS_AT[where] or login or "sys"] if about == "message" else 0
     task = TASKS[TASKS_AT[where] or login or "sys"] if about in ("task", "import") else 0
     user = USERS[USERS_AT[where]] if about == "user" else 0
     group = GROUPS[PLACES[where]] if about == "group" else 0
@@ -85,6 +90,7 @@ def filled(path: str, place: str, login: str = "sys") -> str:
         .replace("{carrier_id:int}", "1")
         .replace("{task_id:int}", str(task))
         .replace("{import_id:int}", str(task))
+        .replace("{message_id:int}", str(message))
         .replace("{kind:str}", "group")
         .replace("{job_id:int}", "1")
     )
@@ -140,10 +146,9 @@ async def test_every_change_without_the_session_s_token_is_refused(console: Worl
         for path, handler in ROUTES:
             if "POST" not in handler.http_methods:
                 continue
-            about = next((one for one in ("user", "task") if f"{one}_id" in path), "group")
-            target = filled(path, "task:mine" if about == "task" else f"{about}:child").replace(
-                "{token:str}", "x"
-            )
+            about = next((one for one in ("user", "task", "message") if f"{one}_id" in path), "group")
+            place = "mine" if about in ("task", "message") else "child"
+            target = filled(path, f"{about}:{place}").replace("{token:str}", "x")
             for token in ("", "0" * 64, foreign):
                 response = await person.client.post(target, data={"_csrf": token})
                 assert response.status_code == 403, target

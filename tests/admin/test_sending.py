@@ -326,8 +326,8 @@ async def test_blocked_rows_are_shown_and_exported_with_their_reason(console: Wo
         export = await person.get("/tasks/4/blocked?kind=invalid&format=csv")
         assert export.text.splitlines()[1] == "Typed,3,abc,,Invalid,contains letters"
         messages = (await person.get("/tasks/7/messages")).text
-        assert "because" in messages
-        assert "Delivered" in messages
+        assert "ESME_RTHROTTLED" in messages
+        assert "Submit failed" in messages
     assert ("export", "task 4 blocked") in [one[1:3] for one in console.audit()]
 
 

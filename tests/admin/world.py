@@ -7,7 +7,7 @@
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,21 @@ import msgspec
 
 from admin.app import create_app
 from admin.console import Console, ConsoleOptions
-from admin.operations import Account, Bind, Carrier, Live, RouteAnswer, RowState, TextFigures
+from admin.operations import Account, Bind, Carrier, Live, RouteAnswer, TextFigures
+from filters.verdict import Reason
 from store import groups_edit, imports, people_edit, quota, tasks
 from store.config_db import ConfigStore
+from store.model import Changes, Part, Receipt, State
 from store.people import make_admin
 from store.people_edit import Profile
 from store.rules import canonical_number
 from store.secrets import hash_password
 from store.sessions import begin_session
-from store.task_file import ROWS, UPLOAD, TaskFile, make_folder
+from store.task_file import ROWS, UPLOAD, Pass, TaskFile, make_folder
 from store.tasks import Counted, Draft, Input
+from store.traffic import SqliteStore
 from tests.store.config_world import apply
+from tests.store.traffic_world import attempt, open_store, outcome, part
 
 BASE = "http://console.test"
 PASSWORD = "a right good password"
@@ -63,6 +67,21 @@ numbers = ["8613800000000"]
 """
 
 
+class Said(msgspec.Struct, frozen=True):
+    """A receipt as its carrier wrote it."""
+
+    stat: str = ""
+    err: str = ""
+    smsc_message_id: str = ""
+    submit_date: str = ""
+    done_date: str = ""
+    text: str = ""
+
+
+def _no_messages() -> SqliteStore:
+    raise AssertionError
+
+
 class FakeDaemon:
     """What the console needs of a daemon; counts what it was asked."""
 
@@ -72,6 +91,8 @@ class FakeDaemon:
         self.held: dict[int, int] = {}
         self.changed: list[int] = []
         self.limit = 100
+        self.messages: SqliteStore | None = None
+        self.open_messages: Callable[[], SqliteStore] = _no_messages
 
     async def reload(self) -> None:
         self.reloads += 1
@@ -138,13 +159,37 @@ class FakeDaemon:
         target.write_text("8613700000001\n8613700000002\n")
         return 2
 
-    async def row_states(
-        self, task: int, first_row: int, last_row: int, language: str
-    ) -> Mapping[int, RowState]:
-        return {8613700000001: RowState("FAILED", 1, "because"), 8613700000002: RowState("DELIVERED", 2)}
+    async def failures(self, task: int) -> Mapping[tuple[int, int, bool], int]:
+        return {(State.FAILED, 27, True): 3, (State.FAILED, 0x58, False): 2, (0, Reason.NO_ROUTE, False): 1}
 
-    async def failures(self, task: int, language: str) -> list[tuple[str, int]]:
-        return [("because", 1)]
+    # -- what was sent ----------------------------------------------------------------------------
+
+    def traffic(self) -> SqliteStore:
+        """The messages; the store is opened when somebody asks."""
+        if self.messages is None:
+            self.messages = self.open_messages()
+        return self.messages
+
+    def message_text(self, parts: Sequence[Part]) -> str:
+        return "".join(part.body.decode() for part in parts)
+
+    def message_needles(self, text: str) -> tuple[bytes, ...]:
+        return (text.encode(),)
+
+    def receipt_said(self, receipt: Receipt) -> Said:
+        return Said(
+            stat="UNDELIV", err=f"{receipt.error:03}", done_date="2311142214", text=receipt.raw.decode()
+        )
+
+    def message_number(self, text: str) -> int:
+        digits = text.removeprefix("msg_")
+        return int(digits) if len(digits) == 19 and digits.isdecimal() else 0
+
+    def shown_message_id(self, message_id: int) -> str:
+        return f"msg_{message_id}"
+
+    def route_title(self, route: int) -> str:
+        return "86"
 
 
 class Person:
@@ -204,6 +249,36 @@ class World:
             return [(*row[:3], msgspec.json.decode(row[3])) for row in rows]
 
 
+# Each person's message, and their account's: `console:LOGIN`, numbered as the tasks were made.
+MESSAGE_SECOND = 1_700_000_000
+MESSAGES = {login: (MESSAGE_SECOND << 30) | number for login, number in USERS.items()}
+
+
+def messages_of(world: "World", path: Path) -> SqliteStore:
+    """A message of everybody; usr's was refused, the others are delivered."""
+    with world.store.reading() as connection:
+        accounts = dict(connection.execute("SELECT system_id, id FROM account").fetchall())
+    store = open_store(path, now_ms=clock.at)
+    parts = [
+        part(id=MESSAGES[login], account=accounts[f"console:{login}"], dest=8613700000000 + number,
+             body=f"text of {login}".encode(), registered_delivery=1, task=7 if login == "usr" else 0)
+        for login, number in USERS.items()
+    ]  # fmt: skip
+    store.apply(Changes(parts=parts))
+    store.apply(
+        Changes(attempts=[attempt(one, status=0x58 if one.id == MESSAGES["usr"] else 0) for one in parts])
+    )
+    store.apply(
+        Changes(
+            outcomes=[
+                outcome(one, State.FAILED, 0x58) if one.id == MESSAGES["usr"] else outcome(one)
+                for one in parts
+            ]
+        )
+    )
+    return store
+
+
 class Clock(msgspec.Struct):
     at: int = 1_700_000_000_000
 
@@ -250,10 +325,16 @@ def world(path: Path, options: ConsoleOptions | None = None) -> Iterator[World]:
             file.add_recipients([(1, 8613700000001, 0), (2, 8613700000002, 0)])
             file.add_blocked([(None, 0, 3, "abc", 0, "invalid", "letters")])
             file.finish()
+        with TaskFile.open(make_folder(path, SHOWN[0]) / ROWS, writes=True) as file:
+            file.record(Pass(1, 1, MESSAGES["usr"], MESSAGES["usr"], 1, clock.at), [])
         with store.writing("test") as write:
             counts = [Counted("typed", "valid", "", 2), Counted("typed", "invalid", "letters", 1)]
             for task in (*TASKS.values(), *SHOWN):
                 tasks.set_prepared(write, task, 3, 2, counts)
             write.run("UPDATE task SET state = 'finished', outcome = 'stopped', started_at = 1 WHERE id = 7")
             write.run("UPDATE task SET state = 'review' WHERE id = 8")
-        yield World(store, options)
+        made = World(store, options)
+        made.daemon.open_messages = lambda: messages_of(made, path)
+        yield made
+        if made.daemon.messages is not None:
+            made.daemon.messages.close()

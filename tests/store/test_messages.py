@@ -108,7 +108,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         lambda row: row.state == State.FAILED and row.taken,
     ),
     "failures": (
-        {"states": frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN}), "error": 27},
+        {"states": frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN}), "errors": frozenset({27})},
         lambda row: row.state in (State.FAILED, State.EXPIRED, State.UNKNOWN) and row.error == 27,
     ),
     "delivered": ({"states": frozenset({State.DELIVERED})}, lambda row: row.state == State.DELIVERED),
@@ -133,6 +133,9 @@ def test_every_filter_finds_what_reading_everything_finds(store: SqliteStore, ca
     assert expected or case == "nobody"
     for limit, budget_s in ((1000, 60.0), (7, 60.0), (7, 0.0), (1, 0.0)):
         assert pages(store, wanted, limit, budget_s) == expected
+    assert len(expected) <= store.count_messages(wanted, END, 1000) < 1000
+    assert store.count_messages(wanted, END, 1) == min(1, len(expected))
+    assert store.count_messages(wanted, END, 1000, budget_s=-1.0) == 1000
 
 
 @pytest.mark.parametrize("case", ["account", "number", "prefix", "failed", "text", "waiting", "all"])
