@@ -40,6 +40,11 @@ class TokenBucket:
     def give_back(self, count: int) -> None:
         self._level = min(self.burst, self._level + count)
 
+    def left(self, now: float) -> int:
+        """How many may pass now."""
+        self._refill(now)
+        return max(0, int(self._level))
+
     def wait_s(self, wanted: int, now: float) -> float:
         """Seconds until `wanted` tokens (at most a full bucket) are there; 0 when they are."""
         if not self.rate:

@@ -112,6 +112,8 @@ class ApiKey(msgspec.Struct, frozen=True):
     allow: tuple[str, ...] = ()  # CIDR; empty = from anywhere
     expires: str = ""  # RFC 3339 with offset; "" = never
     test: bool = False  # judged and answered like any other, sent nowhere: the number decides how it ends
+    rate: CountOrOff = 0  # parts per second by this key, within its account's rate; 0 = no limit of its own
+    burst: CountOrOff = 0  # parts at once, 0 = one second of rate
     state: Literal["active", "disabled"] = "active"
 
 

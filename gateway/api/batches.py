@@ -31,7 +31,16 @@ from gateway.api.idempotency import Claim, Idempotency
 from gateway.api.invalid import Invalid, Malformed, decode, refuse
 from gateway.api.keys import Identity
 from gateway.api.ledger import Ledger
-from gateway.api.limits import WAIT_S_MAX, rate_headers, too_fast
+from gateway.api.limits import (
+    WAIT_S_MAX,
+    give_back,
+    owe_further,
+    rate_headers,
+    rate_of,
+    take,
+    too_fast,
+    wait_s,
+)
 from gateway.api.messages import is_json, not_json, queue_full, refused
 from gateway.api.refusals import OF_THE_GATEWAY, problem_of
 from gateway.api.shapes import BatchAccepted, BatchIn, Content, MessageIn, Refusal
@@ -51,7 +60,6 @@ PASS_MESSAGES = 1_000  # through the door at once: 15 ms of the loop
 STEP_PARTS = 100  # of the rate, taken at a time while a batch waits for its turn
 REFUSALS_KEPT = 1_000  # of one batch; the rest is counted
 _decoder = msgspec.json.Decoder(BatchIn)
-_PLAIN = Content()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -147,7 +155,9 @@ class Batch:
         def finished(results: Sequence[int], firsts: Sequence[Part]) -> None:
             answers.append(results)
             row.accepted += len(firsts)
-            row.parts += sum(part.parts for part in firsts)
+            parts = sum(part.parts for part in firsts)
+            row.parts += parts
+            owe_further(self.identity, parts - len(firsts), self._core.clock.now())
             done.set()
 
         self._door.submit(
@@ -244,11 +254,6 @@ class Items:
         return Item(index, message.to, one, detail, dedupe)
 
 
-def _objects(asked: BatchIn) -> int:
-    """How often a name may stand in a batch: once in each message, and once in the defaults."""
-    return max(1, len(asked.messages or ()) + (asked.defaults != _PLAIN))
-
-
 class Batches:
     def __init__(
         self, core: "Core", door: Door, ledger: Ledger, idempotency: Idempotency, dedupe: Dedupe
@@ -265,7 +270,7 @@ class Batches:
         if not is_json(request):
             return not_json(request, " or application/x-ndjson")
         try:
-            asked: BatchIn = decode(_decoder, request.body, alike=_objects)
+            asked: BatchIn = decode(_decoder, request.body)
             if (asked.recipients is None) == (asked.messages is None):
                 raise Invalid("", "one-of", "Give exactly one of recipients and messages.")
             if not (asked.recipients or asked.messages):
@@ -291,7 +296,7 @@ class Batches:
             return problem("validation", error.detail, request, errors=[error.field("/defaults")])
         if not await self.wait_for_rate(identity, len(items)):
             account.count_refused(Reason.RATE_EXCEEDED, len(items))
-            return too_fast(request, account, len(items), core.clock.now())
+            return too_fast(request, identity, len(items), core.clock.now())
         with self.receiving(batch):
             for at in range(0, len(items), PASS_MESSAGES):
                 await batch.take(items[at : at + PASS_MESSAGES])
@@ -326,7 +331,7 @@ class Batches:
             return refused(request, Reason.QUOTA_EXCEEDED)
         shown = ids.show(ids.BATCH, row.id)
         headers = [(b"location", b"/v1/batches/" + shown.encode())]
-        headers += rate_headers(batch.identity.account, self._core.clock.now())
+        headers += rate_headers(batch.identity, self._core.clock.now())
         return Response(202, _encode(batch.answer()), headers=headers)
 
     async def rebuild(self, request: Request, subject: int) -> Response | None:
@@ -378,17 +383,18 @@ class Batches:
         return items
 
     async def wait_for_rate(self, identity: Identity, wanted: int) -> bool:
-        """Take so many parts of the account's rate, waiting a little; False when that would take too long."""
-        bucket, clock = identity.account.bucket, self._core.clock
-        if not bucket.rate:
+        """Take so many parts of its rates, waiting a little; False when that would take too long."""
+        clock = self._core.clock
+        if not identity.limited:
             return True
-        taken = bucket.take(wanted, clock.now())
-        if (wanted - taken) / bucket.rate > WAIT_S_MAX:
-            bucket.give_back(taken)
+        taken = take(identity, wanted, clock.now())
+        if (wanted - taken) / rate_of(identity) > WAIT_S_MAX:
+            give_back(identity, taken)
             return False
         while taken < wanted:
-            await trio.sleep(max(0.01, bucket.wait_s(min(wanted - taken, STEP_PARTS), clock.now())))
-            taken += bucket.take(wanted - taken, clock.now())
+            step = min(wanted - taken, STEP_PARTS)
+            await trio.sleep(max(0.01, wait_s(identity, step, clock.now())))
+            taken += take(identity, wanted - taken, clock.now())
         return True
 
 

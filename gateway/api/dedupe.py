@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.api import ids
 from gateway.api.keys import Identity
 from gateway.api.ledger import Ledger
+from gateway.api.limits import give_back
 from gateway.http.messages import Later, Request, Response, all_resolved
 from gateway.http.problems import FieldError, problem
 from store.ids import SECOND_BITS
@@ -34,7 +35,7 @@ class Dedupe:
         account = identity.account
         taken = await self.claim(account.id, [ref])
         if taken:
-            account.bucket.give_back(1 if account.bucket.rate else 0)
+            give_back(identity, 1)
             return _refused(request, taken[ref])
         try:
             later = start()

@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,17 +35,12 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
-_NAMES = re.compile(rb'(?<!\\)"(\w+)"\s*:')
-_ESCAPED_NAME = re.compile(rb'\\[^"\\]*"\s*:')  # "t\u006f" is "to", too
+_plain = msgspec.json.Decoder().decode  # of two fields with one name it keeps the last
+_encode = msgspec.json.Encoder().encode
 
 
-def decode(
-    decoder: "msgspec.json.Decoder[Any]", body: bytes, *, alike: Callable[[Any], int] | None = None
-) -> Any:
+def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     """The value of a body.
-
-    Args:
-      alike: how many objects of one kind the value has, where it has several; each may have a field once.
 
     Raises:
       Malformed: it is no JSON, or no UTF-8.
@@ -54,13 +48,7 @@ def decode(
     """
     try:
         value = decoder.decode(body)
-        # Which of two values of one name counts differs from reader to reader: one that screens a message before
-        # us could see another number. 1.6 us a message; the slow look only where a name is seen again.
-        names = _NAMES.findall(body)
-        again = len(names) != len(set(names))
-        if again and alike is not None:
-            again = max(Counter(names).values()) > alike(value)
-        if again or (b"\\" in body and _ESCAPED_NAME.search(body)):
+        if _may_repeat(body):
             _refuse_repeated(body)
         return value
     except msgspec.ValidationError as error:
@@ -71,6 +59,16 @@ def decode(
         raise Malformed(f"The body is not valid JSON: {error}.") from None
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
+
+
+def _may_repeat(body: bytes) -> bool:
+    """False: surely no object has a name twice. (Which of two values counts differs from reader to reader: one that
+    screens a message before us could see another number.)
+
+    What is repeated is lost when the body is read and written again, and with it a colon. No colon is added by that
+    unless the body had one as an escape. 1.1 us a message, 0.6 us in a batch.
+    """
+    return body.count(b":") != _encode(_plain(body)).count(b":") or b"\\u003" in body
 
 
 def escaped(name: str) -> str:

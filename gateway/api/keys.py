@@ -15,6 +15,7 @@ from gateway.http.messages import Request, Response
 from gateway.http.problems import problem
 from gateway.http.routes import Admit
 from gateway.links.guard import BindGuard
+from gateway.ratelimit import TokenBucket
 from store.directory import ApiKey, Directory, Scope
 from store.secrets import api_key_hash
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.core import Core
 
 KNOWN_MAX = 10_000  # headers remembered; a header costs a SHA-256 and three look-ups when it is not
+UNLIMITED = TokenBucket(0, 0, 0)
 CHALLENGE = (b"www-authenticate", b'Bearer realm="sluice"')
 
 
@@ -33,6 +35,12 @@ class Identity(msgspec.Struct, eq=False):
     scopes: frozenset[str]
     networks: Networks
     expires_ms: float
+    bucket: TokenBucket  # of the key's own rate
+
+    @property
+    def limited(self) -> bool:
+        """Whether a rate holds: the account's or the key's."""
+        return bool(self.account.bucket.rate or self.bucket.rate)
 
 
 class Keys:
@@ -43,6 +51,7 @@ class Keys:
         self._guard = guard
         self._directory: Directory | None = None
         self._known: dict[bytes, Identity] = {}
+        self._buckets: dict[int, TokenBucket] = {}  # of keys with a rate of their own
 
     def needs(self, *scopes: Scope) -> Admit:
         """Judges a request's head: sets `request.context` to its Identity, or refuses a key that has none of
@@ -94,11 +103,23 @@ class Keys:
         if key is None or account is None or key.state != "active":
             return None
         expires = datetime.fromisoformat(key.expires).timestamp() * 1000 if key.expires else math.inf
-        identity = Identity(key, account, frozenset(key.scopes), parse_networks(key.allow), expires)
+        networks = parse_networks(key.allow)
+        identity = Identity(key, account, frozenset(key.scopes), networks, expires, self._bucket(key))
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         self._known[value] = identity
         return identity
+
+    def _bucket(self, key: ApiKey) -> TokenBucket:
+        """How much of its own rate a key has left; what it used stays used when other settings change."""
+        if not key.rate:
+            self._buckets.pop(key.id, None)
+            return UNLIMITED
+        known = self._buckets.get(key.id)
+        made = TokenBucket(key.rate, key.burst, self._core.clock.now())
+        if known is None or (known.rate, known.burst) != (made.rate, made.burst):
+            known = self._buckets[key.id] = made
+        return known
 
     def _stranger(self, request: Request, *, has_key: bool) -> Response:
         now = self._core.clock.now()

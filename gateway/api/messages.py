@@ -13,7 +13,7 @@ from gateway.api.door import Door, Submission
 from gateway.api.idempotency import Claim, Idempotency
 from gateway.api.invalid import Invalid, Malformed, decode, refuse
 from gateway.api.keys import Identity
-from gateway.api.limits import rate_headers, too_fast
+from gateway.api.limits import owe_further, rate_headers, take, too_fast
 from gateway.api.refusals import problem_of
 from gateway.api.shapes import Estimate, MessageAccepted, MessageIn
 from gateway.api.templates import fill
@@ -68,9 +68,9 @@ class Messages:
             return queue_full(request)
         if identity.key.test and (reason := sandbox.refusal(message.to)):
             return refused(request, reason)
-        if account.bucket.rate and not account.bucket.take(1, began):
+        if identity.limited and not take(identity, 1, began):
             account.count_refused(Reason.RATE_EXCEEDED)
-            return too_fast(request, account, 1, began)
+            return too_fast(request, identity, 1, began)
         if b"idempotency-key" not in request.headers:
             return self._begin(request, made, one, began, None)
         return self._idempotency.once(
@@ -119,6 +119,8 @@ class Messages:
 
         def done(results: Sequence[int], firsts: Sequence[Part]) -> None:
             if firsts:
+                if identity.bucket.rate:
+                    owe_further(identity, firsts[0].parts - 1, self._core.clock.now())
                 later.resolve(self.accepted(firsts[0], identity, detail))
             else:
                 later.resolve(refused(request, -results[0]))
@@ -159,16 +161,16 @@ class Messages:
             identity.key.test,
         )
         headers = [(b"location", b"/v1/messages/" + shown.encode())]
-        if identity.account.bucket.rate:
-            headers += rate_headers(identity.account, self._core.clock.now())
+        if identity.limited:
+            headers += rate_headers(identity, self._core.clock.now())
         return Response(202, _encode(body), headers=headers)
 
     def estimate(self, request: Request) -> Response:
         """The same judgement as a real message gets, up to but not including the store."""
         identity: Identity = request.context
         account, core = identity.account, self._core
-        if account.bucket.rate and not account.bucket.take(1, core.clock.now()):
-            return too_fast(request, account, 1, core.clock.now())
+        if identity.limited and not take(identity, 1, core.clock.now()):
+            return too_fast(request, identity, 1, core.clock.now())
         try:
             message, made, one = self._read(request, identity)
         except (Invalid, Malformed) as error:

@@ -19,10 +19,10 @@ _HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
     },
     "RateLimit": {
-        "description": "Parts left of the account's rate, and seconds until there are more.",
+        "description": "Parts left of the account's rate or the key's, whichever is tighter, and seconds until there are more.",
         "schema": {"type": "string"},
     },
-    "RateLimit-Policy": {"description": "The account's rate.", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "That rate.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
     "Idempotency-Replayed": {
         "description": "true: the answer of the first request with this key.",

@@ -36,7 +36,8 @@ to name when you ask for help.
 **Repeating.** Send an `Idempotency-Key` with a POST and repeat it as often as you like for 24 hours: it happens once,
 and every repetition gets the first answer with `Idempotency-Replayed: true`.
 
-**Rates** count parts (one SMS each). `RateLimit` says what is left; 429 says when to come again.
+**Rates** count parts (one SMS each). An account may have one, which all its keys and binds share, and a key one of its
+own within it. `RateLimit` says what is left of the tighter one; 429 says when to come again.
 
 **Once a day.** `"dedupe": true` refuses a message whose `client_ref` was accepted within 24 hours (409; in a batch,
 that message alone): a guard of each message, where an Idempotency-Key guards a request.

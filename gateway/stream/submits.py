@@ -13,7 +13,7 @@ from gateway.api.build import recipe, submit
 from gateway.api.door import Door, Submission
 from gateway.api.invalid import Invalid, refuse
 from gateway.api.keys import Identity
-from gateway.api.limits import too_fast
+from gateway.api.limits import owe_further, take, too_fast
 from gateway.api.messages import Messages, queue_full, refused
 from gateway.api.shapes import MessageAccepted
 from gateway.http.messages import Later, Request, Response, all_resolved
@@ -86,14 +86,13 @@ class Submits:
 
     def _refusal(self, op: SubmitOp, identity: Identity, now: float) -> Response | None:
         """What POST would refuse before it builds."""
-        account = identity.account
         if self._door.full:
             return queue_full(self._request)
         if identity.key.test and (reason := sandbox.refusal(op.to)):
             return refused(self._request, reason)
-        if account.bucket.rate and not account.bucket.take(1, now):
-            account.count_refused(Reason.RATE_EXCEEDED)
-            return too_fast(self._request, account, 1, now)
+        if identity.limited and not take(identity, 1, now):
+            identity.account.count_refused(Reason.RATE_EXCEEDED)
+            return too_fast(self._request, identity, 1, now)
         return None
 
     def _submit(
@@ -108,6 +107,9 @@ class Submits:
         named = any(detail is not None and "ref" in detail for detail in details)
 
         def done(results: Sequence[int], firsts: Sequence[Part]) -> None:
+            if identity.bucket.rate:
+                further = sum(part.parts - 1 for part in firsts)
+                owe_further(identity, further, self._core.clock.now())
             accepted = iter(firsts)
             for ref, result in zip(refs, results, strict=True):
                 if result > 0:
