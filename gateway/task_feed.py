@@ -82,6 +82,7 @@ class Feed:
         except StoreError as error:
             if self.task.state != "finished":
                 await self._runner.fail(self.task.id, str(error))
+            await self._runner.close_books(self.task.id, self.task.parts_sent)
             return
         try:
             if self.task.state != "finished":
@@ -269,9 +270,17 @@ class Feed:
     async def _count_to_the_end(self, file: TaskFile) -> None:
         self.rate = 0.0
         looks = 0
+        self._cursor = 0
+        closed = False
         while await self.count(file) or self._cursor:
+            if not closed and not self._cursor and not self.figures.waiting:
+                # All passes were looked at since it ended, and no message can be taken by a carrier any more.
+                await self._runner.close_books(self.task.id, self.figures.parts_sent)
+                closed = True
             looks += 1
             await trio.sleep(COUNT_S if looks < COUNT_LATE_AFTER else COUNT_LATE_S)
+        if not closed:
+            await self._runner.close_books(self.task.id, self.figures.parts_sent)
 
     async def count(self, file: TaskFile) -> int:
         """Look at the next passes that are not over; how many there were."""

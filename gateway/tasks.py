@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from gateway.task_feed import Feed
-from store import tasks
+from store import task_ledger, tasks
 from store.config_db import ConfigStore
 from store.files import StoreError
 from store.refusals import Refused
@@ -134,6 +134,8 @@ class TaskRunner:
 
     async def run(self) -> None:
         """Start, end and feed tasks until cancelled."""
+        for task in await self.core.ports.off_loop(self._left_open):
+            await self.close_books(task, 0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
             await self._resume_counting(nursery)
@@ -169,6 +171,8 @@ class TaskRunner:
                 wait_s = min(wait_s, LOOK_S_MAX, (row.end_at - now_ms) / 1000)
         for task in [task for task, held in self.book.held.items() if held.sure and task not in open_tasks]:
             self.book.release(task)
+            if task not in self._feeds:  # a feed closes the books itself, when it has counted
+                await self.close_books(task, 0)
         return wait_s
 
     def _start(self, row: TaskRow, nursery: trio.Nursery) -> None:
@@ -256,6 +260,22 @@ class TaskRunner:
         """A task that cannot go on."""
         log.error("a task failed", task=task, because=why)
         await self.move(task, "fail", why)
+
+    def _left_open(self) -> list[int]:
+        with self._configuration.reading() as connection:
+            return task_ledger.left_open(connection)
+
+    async def close_books(self, task: int, used: int) -> None:
+        """The ledger says what a task used and what came back; again is fine."""
+        row = await self.read(task)
+        balance = self.core.quota.of(row.user)
+        taken = balance.used + balance.reserved
+
+        def call() -> None:
+            with self._configuration.writing("gateway") as write:
+                task_ledger.close(write, task, used, taken=taken)
+
+        await self.core.ports.off_loop(call)
 
     async def keep_figures(self, task: int, figures: Figures) -> None:
         """For lists: what came of the messages so far."""

@@ -11,7 +11,8 @@ NEWEST = Order(("id",), descending=True)
 
 
 class LedgerRow(msgspec.Struct, frozen=True):
-    """One movement of parts. `balance` is the grant after it."""
+    """One movement of parts. `balance` is the grant after it, `available` what could be sent or allocated then
+    (None where that was not written down). Rows of tasks name the task; `parts` is what the row is about."""
 
     id: int
     at: int
@@ -23,6 +24,10 @@ class LedgerRow(msgspec.Struct, frozen=True):
     delta: int
     balance: int
     note: str
+    task: int | None
+    task_name: str
+    parts: int
+    available: int | None
 
 
 def list_ledger(
@@ -32,6 +37,7 @@ def list_ledger(
     *,
     user: int = 0,
     group: int = 0,
+    task: int = 0,
     kind: str = "",
 ) -> Page:
     """Movements in scope, the newest first: all, or a user's, or a group's own."""
@@ -41,12 +47,16 @@ def list_ledger(
         where.add("q.user_id = ?", user)
     if group:
         where.add("q.group_id = ?", group)
+    if task:
+        where.add("q.task_id = ?", task)
     if kind:
         where.add("q.kind = ?", kind)
     return fetch(
         connection,
-        "q.id, q.at, q.actor, q.kind, q.group_id, q.user_id, ifnull(g.path, u.login), q.delta, q.balance, q.note",
-        "quota_entry q LEFT JOIN user_group g ON g.id = q.group_id LEFT JOIN user u ON u.id = q.user_id",
+        "q.id, q.at, q.actor, q.kind, q.group_id, q.user_id, ifnull(g.path, u.login), q.delta, q.balance, q.note,"
+        " q.task_id, ifnull(t.name, ''), q.parts, q.available",
+        "quota_entry q LEFT JOIN user_group g ON g.id = q.group_id LEFT JOIN user u ON u.id = q.user_id"
+        " LEFT JOIN task t ON t.id = q.task_id",
         where,
         Order(("q.id",), descending=True),
         cut,

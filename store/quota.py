@@ -101,7 +101,8 @@ def topup_group(transaction: "Writing", group: int, parts: int, *, note: str = "
             " Reclaim from its users and child groups first.",
             max(own.remaining, 0),
         )
-    set_group_granted(transaction, group, own.granted + parts, note=note)
+    available = own.remaining + parts
+    set_group_granted(transaction, group, own.granted + parts, note=note, available=available)
 
 
 def topup_user(transaction: "Writing", user: int, parts: int, *, note: str = "", in_flight: int = 0) -> None:
@@ -120,25 +121,45 @@ def topup_user(transaction: "Writing", user: int, parts: int, *, note: str = "",
             f" {own.used + own.reserved} of {own.limit} are used or reserved.",
             max(own.available, 0),
         )
-    set_user_limit(transaction, user, own.limit + parts, note=note)
+    set_user_limit(transaction, user, own.limit + parts, note=note, available=own.available + parts)
 
 
 def set_group_granted(
-    transaction: "Writing", group: int, granted: int, *, kind: str = "", note: str = ""
+    transaction: "Writing",
+    group: int,
+    granted: int,
+    *,
+    kind: str = "",
+    note: str = "",
+    available: int | None = None,
 ) -> None:
-    """Set and record, without checking: whoever sets several checks `over_allocated` before committing."""
+    """Set and record, without checking: whoever sets several checks `over_allocated` before committing.
+
+    `available`: parts that can be allocated afterwards, where that is known.
+    """
     old = transaction.run("SELECT granted FROM user_group WHERE id = ?", (group,)).fetchone()[0]
     if granted != old:
         transaction.run("UPDATE user_group SET granted = ? WHERE id = ?", (granted, group))
-        _record(transaction, "group_id", group, granted - old, granted, kind, note)
+        _record(transaction, "group_id", group, granted - old, granted, kind, note, available)
 
 
-def set_user_limit(transaction: "Writing", user: int, limit: int, *, kind: str = "", note: str = "") -> None:
-    """Set and record, without checking: whoever sets several checks `over_allocated` before committing."""
+def set_user_limit(
+    transaction: "Writing",
+    user: int,
+    limit: int,
+    *,
+    kind: str = "",
+    note: str = "",
+    available: int | None = None,
+) -> None:
+    """Set and record, without checking: whoever sets several checks `over_allocated` before committing.
+
+    `available`: parts that can be sent afterwards, where that is known.
+    """
     old = transaction.run("SELECT granted FROM user WHERE id = ?", (user,)).fetchone()[0]
     if limit != old:
         transaction.run("UPDATE user SET granted = ? WHERE id = ?", (limit, user))
-        _record(transaction, "user_id", user, limit - old, limit, kind, note)
+        _record(transaction, "user_id", user, limit - old, limit, kind, note, available)
 
 
 def move_user(transaction: "Writing", user: int, group: int, *, in_flight: int = 0) -> None:
@@ -243,13 +264,20 @@ def _shift(transaction: "Writing", group: int, parts: int) -> None:
 
 
 def _record(
-    transaction: "Writing", column: str, key: int, delta: int, balance: int, kind: str, note: str
+    transaction: "Writing",
+    column: str,
+    key: int,
+    delta: int,
+    balance: int,
+    kind: str,
+    note: str,
+    available: int | None,
 ) -> None:
     kind = kind or ("topup" if delta > 0 else "reclaim")
     transaction.run(
-        f"INSERT INTO quota_entry (at, actor, kind, {column}, delta, balance, note, parts)"  # noqa: S608
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (transaction.at, transaction.actor, kind, key, delta, balance, note, abs(delta)),
+        f"INSERT INTO quota_entry (at, actor, kind, {column}, delta, balance, note, parts, available)"  # noqa: S608
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (transaction.at, transaction.actor, kind, key, delta, balance, note, abs(delta), available),
     )
     transaction.audit(
         f"quota.{kind}", f"{column.removesuffix('_id')} {key}", delta=delta, balance=balance, note=note

@@ -462,7 +462,7 @@ async def cancel(view: FromView) -> Response[str]:
     return view.go(kind.back, flash=Flash(view.t(N_("The import is cancelled; nothing was written."))))
 
 
-@post("/imports/{import_id:int}/passwords", **allow("imports", about="import"))
+@post("/imports/{import_id:int}/passwords", **allow("imports", about="import", proof=True))
 async def fetch_passwords(view: FromView) -> Response[Any]:
     """The one-time passwords of imported users, as a file, once."""
     row, _ = _about(view)

@@ -21,6 +21,9 @@ KINDS = {
     "reclaim": (N_("Reclaim"), "warn"),
     "return": (N_("Return"), "plain"),
     "move": (N_("Move"), "plain"),
+    "reserve": (N_("Held by a task"), "info"),
+    "settle": (N_("Used by a task"), "plain"),
+    "release": (N_("Back from a task"), "good"),
 }
 
 
@@ -38,14 +41,14 @@ async def ledger(view: FromView) -> Response[Any]:
     query = view.request.query_params
     about = {
         name: str(query.get(name, ""))
-        for name in ("user", "group")
+        for name in ("user", "group", "task")
         if str(query.get(name, "")).isdecimal() and len(str(query.get(name, ""))) < 18
     }
 
     def fetch(connection: sqlite3.Connection, values: Mapping[str, str], cut: Cut) -> Rows:
-        user, group = int(about.get("user", 0)), int(about.get("group", 0))
         within = view.within("ledger.read")
-        return list_ledger(connection, within, cut, user=user, group=group, kind=values["kind"])
+        only = {name: int(one) for name, one in about.items()}
+        return list_ledger(connection, within, cut, kind=values["kind"], **only)
 
     def row(columns: tuple[Any, ...]) -> Row:
         one = LedgerRow(*columns)
@@ -56,8 +59,11 @@ async def ledger(view: FromView) -> Response[Any]:
                 Cell(one.at),
                 Cell(one.kind, view.t(title), tone=tone),
                 Cell(one.subject, href=href),
+                Cell(one.parts),
                 Cell(one.delta),
+                Cell(one.available, "" if one.available is not None else "—"),
                 Cell(one.balance),
+                Cell(one.task_name, href=f"/tasks/{one.task}" if one.task else ""),
                 Cell(one.actor.removeprefix("console:")),
                 Cell(one.note),
             )
@@ -70,8 +76,11 @@ async def ledger(view: FromView) -> Response[Any]:
             Column("at", N_("Time"), "time"),
             Column("kind", N_("Kind"), "badge"),
             Column("subject", N_("User or group"), "link"),
-            Column("delta", N_("Parts"), "number"),
-            Column("balance", N_("Limit after"), "number"),
+            Column("parts", N_("Parts"), "number", wide=False),
+            Column("delta", N_("Available changes by"), "number"),
+            Column("available", N_("Available after"), "number"),
+            Column("balance", N_("Limit after"), "number", wide=False),
+            Column("task", N_("Task"), "link"),
             Column("actor", N_("By"), wide=False),
             Column("note", N_("Note"), wide=False),
         ),

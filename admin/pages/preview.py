@@ -18,7 +18,7 @@ from admin.pages.send import available
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.view import FromView, View
-from store import tasks
+from store import task_ledger, tasks
 from store.config_db import Writing
 from store.files import StoreError
 from store.task_file import ROWS, Blocked, TaskFile, folder_of, remove_folder
@@ -266,10 +266,12 @@ async def confirm(view: FromView) -> Response[str]:
         )  # fmt: skip
         return await _show(view, errors, 422)
     review = [False]
+    taken = sum(console.operations.balances().get(task.user, (0, task.parts)))
 
     def write(transaction: Writing) -> None:
         review[0] = sending.needs_review(transaction.connection, task)
         tasks.move_task(transaction, task.id, "ask-review" if review[0] else "confirm")
+        task_ledger.reserve(transaction, task.id, task.user, task.parts, taken=taken)
 
     done = False
     try:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from admin.proofs import PROOF_MS
-from tests.admin.test_permissions import ROUTES
+from tests.admin.test_permissions import ROUTES, filled
 from tests.admin.test_second_factor import code_now, enrolled
 from tests.admin.world import PASSWORD, Person, World, clock
 
@@ -20,6 +20,9 @@ DANGEROUS = {
     "/users/groups/{group_id:int}/parts",
     "/me/second-factor",
     "/me/second-factor/codes",
+    "/jobs/export",
+    "/jobs/{job_id:int}/file",
+    "/imports/{import_id:int}/passwords",
 }
 EXPORTS = (
     "/users?format=csv",
@@ -59,12 +62,19 @@ def test_what_is_dangerous_is_marked() -> None:
 
 
 async def test_every_dangerous_route_and_every_export_asks(console: World) -> None:
-    paths = [path for path, handler in ROUTES if handler.opt["proof"] and "POST" in handler.http_methods]
     async with console.person("sys") as person:
         grow_stale()
-        for path in paths:
-            target = path.replace("{user_id:int}", "4").replace("{group_id:int}", "2")
-            page = await person.post(target, {"parts": "5"})
+        for path, handler in ROUTES:
+            if not handler.opt["proof"]:
+                continue
+            about = handler.opt["about"]
+            target = filled(path, f"{about}:parent" if about == "import" else f"{about}:own" if about else "")
+            method = "POST" if "POST" in handler.http_methods else "GET"
+            page = await person.client.request(
+                method,
+                target,
+                data={"_csrf": await person.token("/me"), "parts": "5"} if method == "POST" else None,
+            )
             assert page.status_code == 401, path
             assert "Is it still you?" in page.text
         for path in EXPORTS:

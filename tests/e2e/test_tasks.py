@@ -12,7 +12,7 @@ from gateway.daemon import Daemon
 from gateway.sim.behaviour import Behaviour
 from gateway.sim.carrier import SimCarrier
 from gateway.smpp.pdu import SubmitSm
-from store import tasks
+from store import quota, task_ledger, tasks
 from store.config_db import ConfigStore
 from store.task_file import ROWS, Figures, Pass, TaskFile, folder_of, make_folder
 from store.tasks import Draft, Input, TaskRow
@@ -40,7 +40,22 @@ def make(
     if state != "preview":
         with store.writing("console:acme") as write:
             tasks.move_task(write, task, "confirm" if state == "waiting" else "ask-review")
+            task_ledger.reserve(write, task, USER, rows * parts, taken=rows * parts)
     return task
+
+
+Entry = tuple[str, int, int, int]  # kind, what it changes, parts, what is available after it
+
+
+def ledger(daemon: Daemon, task: int) -> list[Entry]:
+    with daemon.configuration.reading() as connection:
+        return connection.execute(
+            "SELECT kind, delta, parts, available FROM quota_entry WHERE task_id = ? ORDER BY id", (task,)
+        ).fetchall()
+
+
+def limit(daemon: Daemon) -> int:
+    return daemon.core.quota.balances[USER].limit
 
 
 async def send(daemon: Daemon, rows: int, **options: Any) -> int:
@@ -87,6 +102,11 @@ async def test_a_task_reaches_everybody_once_and_is_charged_at_acceptance(
         await until(lambda: figures(tmp_path, row(gateway.daemon, task)).delivered == 1200)
         assert free(gateway.daemon) == (0, 1200 * parts)
         assert row(gateway.daemon, task).parts_sent == 1200 * parts
+        all_parts, left = 1200 * parts, limit(gateway.daemon) - 1200 * parts
+        await until(lambda: len(ledger(gateway.daemon, task)) == 2)
+        assert ledger(gateway.daemon, task) == [
+            ("reserve", -all_parts, all_parts, left), ("settle", 0, all_parts, left)
+        ]  # fmt: skip
         counted = Counter(gateway.sim.log.destinations())
         assert counted == {str(FIRST + n): parts for n in range(1200)}
 
@@ -118,6 +138,13 @@ async def test_a_stop_is_felt_within_a_second_and_gives_back_what_was_not_sent(t
         assert counted.not_sent == 1000 - stopped_at
         assert row(gateway.daemon, task).outcome == "stopped"
         assert len(seen()) == stopped_at
+        await until(lambda: len(ledger(gateway.daemon, task)) == 3)
+        back, all_parts = 1000 - stopped_at, limit(gateway.daemon)
+        assert ledger(gateway.daemon, task)[1:] == [
+            ("settle", 0, stopped_at, all_parts - 1000), ("release", back, back, all_parts - stopped_at)
+        ]  # fmt: skip
+        with gateway.daemon.configuration.reading() as connection:
+            assert quota.recount(connection) == []
 
 
 async def test_a_number_that_is_listed_after_the_confirmation_is_not_sent_to(tmp_path: Path) -> None:
@@ -167,6 +194,21 @@ async def test_what_waits_for_review_holds_its_parts_over_a_restart(tmp_path: Pa
         move(gateway.daemon, task, "cancel")
         await until(lambda: free(gateway.daemon) == (0, 0))
         assert gateway.sim.log.destinations() == []
+
+
+async def test_what_ends_before_it_begins_gives_back_all_and_the_ledger_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path) as gateway:
+        for state, how in (("waiting", "cancel"), ("review", "withdraw")):
+            task = await send(gateway.daemon, 70, state=state, start_at=2**52)
+            move(gateway.daemon, task, how)
+            await until(lambda task=task: len(ledger(gateway.daemon, task)) == 2)  # type: ignore[misc]
+            assert ledger(gateway.daemon, task)[1] == ("release", 70, 70, limit(gateway.daemon))
+        forgotten = await send(gateway.daemon, 40, state="waiting", start_at=2**52)
+        with gateway.daemon.configuration.writing("console:acme") as write:
+            tasks.move_task(write, forgotten, "cancel")  # and the process ends before it is told
+    async with world(tmp_path) as gateway:
+        await until(lambda: len(ledger(gateway.daemon, forgotten)) == 2)
+        assert ledger(gateway.daemon, forgotten)[1][:3] == ("release", 40, 40)
 
 
 async def test_of_many_confirmations_at_once_no_more_are_held_than_there_is(tmp_path: Path) -> None:
