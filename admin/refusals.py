@@ -22,6 +22,7 @@ SENTENCES = {
     "task-note": N_("Give a reason."),
     "too-many-jobs": N_("You have %(limit)s jobs that are not over. Wait for one, or cancel one."),
     "import-state": N_("Nothing was done: the import has gone on meanwhile. This is where it stands."),
+    "type-not-allowed": N_("You may not send SMS of this type. Ask your administrator."),
     "too-many": N_("At most %(limit)s at once."),
 }
 QUOTA = N_("At most %(available)s parts can be moved here. Give a smaller number, or top up the group above.")

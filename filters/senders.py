@@ -13,9 +13,15 @@ REMEMBERED_MAX = 4_096  # verdicts kept an account; customers use few senders, f
 
 
 class SenderPolicy:
-    """One account's rule, compiled; remembers its verdicts."""
+    """One account's rule, compiled; remembers its verdicts.
 
-    def __init__(self, senders: Iterable[str] = ()) -> None:
+    Args:
+      above: its owner's list, which holds as well.
+    """
+
+    def __init__(self, senders: Iterable[str] = (), above: Iterable[str] = ()) -> None:
+        above = tuple(above)
+        self._above = SenderPolicy(above) if above else None
         # Names arrive in Latin-1 from some clients and in UTF-8 from others.
         patterns = {octets for sender in senders for octets in _spellings(sender)}
         self._exact = frozenset(pattern for pattern in patterns if not pattern.endswith(b"*"))
@@ -40,7 +46,7 @@ class SenderPolicy:
         if sender and (problem := problem_with_sender(sender)):
             return problem
         if self._any or sender in self._exact or (sender and sender.startswith(self._prefixes)):
-            return None
+            return self._above.why_not(sender) if self._above else None
         if not sender:
             return "The sender is empty and this account has a list of senders. Give one of them."
         return "This sender is not on the account's list. Use one that is, or ask for it to be added."

@@ -41,24 +41,27 @@ class AccountState:
         self.apply(account, directory, now)
 
     def apply(self, account: Account, directory: Directory, now: float) -> None:
-        rate_changed = (account.rate, account.burst) != (self.bucket.rate, getattr(self, "_burst", None))
         self.account = account
         self.id = account.id
-        self.user = directory.users[account.user]
+        self.user = user = directory.users[account.user]
+        rate = min(account.rate or user.rate, user.rate or account.rate)
+        rate_changed = (rate, account.burst) != (self.bucket.rate, getattr(self, "_burst", None))
         self.group_chain = group_chain(directory, self.user.group)
         self.sms_type = directory.sms_types.get(account.sms_type, 0)
-        self.senders = SenderPolicy(account.senders)
+        self.senders = SenderPolicy(account.senders, user.senders)
+        self._type_allowed = not user.sms_types or account.sms_type in user.sms_types
         self.default_sender = account.default_sender.encode()
         self.default_sender_type = sender_type(self.default_sender)
         self.networks = parse_networks(account.allow)
         self.review = not account.trusted and effective_review(directory, self.user.id) == "review"
         if rate_changed:
-            self.bucket = TokenBucket(account.rate, account.burst, now)
+            self.bucket = TokenBucket(rate, account.burst, now)
         self._burst = account.burst
 
     @property
     def active(self) -> bool:
-        return self.account.state == "active" and self.user.state == "active"
+        """Whether it may bind and send: it and its owner are active, and the owner may send as its type."""
+        return self.account.state == "active" and self.user.state == "active" and self._type_allowed
 
     def may_connect_from(self, address: str) -> bool:
         """Whether the allow list admits this peer address; an empty list admits all."""

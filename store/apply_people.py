@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from store import quota
-from store.directory import Account, ApiKey
+from store.directory import Account, ApiKey, User
 from store.document import HIDDEN, Entry
 from store.document_checks import IMPLIED_PREFIXES, UNLIMITED, is_implied
 from store.owner_tasks import discard_previews
@@ -75,7 +75,7 @@ def user(work: "Applying", entry: Entry) -> None:
     """Add or change a user; a deleted one comes back to life only when `state` says so."""
     values = entry.values
     row = work.transaction.run(
-        "SELECT id, group_id, granted, review, role, state, quota_low_parts, quota_low_percent"
+        "SELECT id, group_id, granted, review, role, state, quota_low_parts, quota_low_percent, settings"
         " FROM user WHERE login = ?",
         (values["login"],),
     ).fetchone()
@@ -98,10 +98,17 @@ def user(work: "Applying", entry: Entry) -> None:
         old = dict(zip(("limit", *_SIMPLE), (0, "inherit", "user", "active", -1, 10), strict=True))
     else:
         identifier = row[0]
-        old = dict(zip(("limit", *_SIMPLE), row[2:], strict=True))
+        old = dict(zip(("limit", *_SIMPLE), row[2:-1], strict=True))
     fields: list[FieldChange] = [
         (key, old[key], values[key]) for key in old if key in values and values[key] != old[key]
     ]
+    for name in values.get("sms_types", ()):
+        if work.find(entry, "sms_types", "sms_type", "name", name) is None:
+            return None
+    rules, settings = merge_settings(
+        User, row[-1] if row else "{}", values, ("login", "group", "remove", *old)
+    )
+    fields += rules
     if row is not None and chosen != row[1]:
         fields.insert(0, ("group", _path(work, row[1]), values["group"]))
         quota.move_user(work.transaction, identifier, chosen, in_flight=work.in_flight.get(identifier, 0))
@@ -113,8 +120,9 @@ def user(work: "Applying", entry: Entry) -> None:
     if old["role"] == "admin":
         work.unseated = entry
     work.transaction.run(
-        "UPDATE user SET review = ?, role = ?, state = ?, quota_low_parts = ?, quota_low_percent = ? WHERE id = ?",
-        (*(values.get(key, old[key]) for key in _SIMPLE), identifier),
+        "UPDATE user SET review = ?, role = ?, state = ?, quota_low_parts = ?, quota_low_percent = ?, settings = ?"
+        " WHERE id = ?",
+        (*(values.get(key, old[key]) for key in _SIMPLE), settings, identifier),
     )
     if values.get("state", "active") != "active":
         discard_previews(work.transaction, identifier)

@@ -17,6 +17,7 @@ from store.directory import (
     Route,
     Template,
     User,
+    UserRules,
     Webhook,
     Word,
 )
@@ -44,10 +45,10 @@ def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -
         )
     }
     users = {
-        row[0]: User(*row)
+        row[0]: User(*row[:-1], **msgspec.convert(msgspec.json.decode(row[-1]), UserRules).fields)
         for row in rows(
-            "SELECT id, login, group_id, granted, review, state, role, quota_low_parts, quota_low_percent"
-            " FROM user ORDER BY id"
+            "SELECT id, login, group_id, granted, review, state, role, quota_low_parts, quota_low_percent,"
+            " settings FROM user ORDER BY id"
         )
     }
     accounts = {

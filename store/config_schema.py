@@ -367,6 +367,14 @@ def import_from_files(database: Database) -> None:
     )
 
 
+@config_migrations()
+def limit_users(database: Database) -> None:
+    """What a user may send as, from whom, how fast: like the settings of accounts."""
+    database.execute(
+        "ALTER TABLE user ADD COLUMN settings TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(settings))"
+    )
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

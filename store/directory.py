@@ -6,7 +6,7 @@ Every field is what `sluice apply` reads, with its default; ids are given by the
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -61,11 +61,26 @@ class User(msgspec.Struct, frozen=True):
     role: Literal["user", "admin"] = "user"
     quota_low_parts: LowParts = -1
     quota_low_percent: Percent = 10
+    sms_types: tuple[str, ...] = ()  # that accounts of the user may send as; empty = any
+    senders: tuple[str, ...] = ()  # on top of each account's own list; exact, or a prefix ending in *
+    rate: CountOrOff = 0  # parts per second of each account, at most; 0 = no limit
 
     @property
     def low_at(self) -> int:
         """Low once no more than this is available."""
         return low_at(self.limit, self.quota_low_parts, self.quota_low_percent)
+
+
+class UserRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a user may send as, from whom and how fast: fields of `User` that are kept as its settings."""
+
+    sms_types: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+    rate: CountOrOff = 0
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return msgspec.structs.asdict(self)
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -5,12 +5,13 @@ Each call is part of a write transaction and writes its audit row there. Raises 
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from store import quota
-from store.directory import Review
+from store.directory import Review, UserRules
 from store.owner_tasks import discard_previews
 from store.preferences import Preferences, preferences_column
 from store.refusals import Refused
@@ -30,6 +31,25 @@ class Profile(msgspec.Struct, frozen=True):
     email: str = ""
     note: str = ""
     review: Review = "inherit"
+    sms_types: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+    rate: int = 0
+
+    @property
+    def columns(self) -> tuple[str, str, str, str, str, str]:
+        """name, mobile, email, note, review, settings."""
+        rules = UserRules(self.sms_types, self.senders, self.rate)
+        settings = msgspec.json.encode(rules).decode()
+        return self.name, self.mobile, self.email, self.note, self.review, settings
+
+
+PROFILE_COLUMNS = "name, mobile, email, note, review, settings"
+
+
+def profile_of_columns(columns: Sequence[Any]) -> Profile:
+    """The profile in the columns of `PROFILE_COLUMNS`."""
+    *texts, settings = columns
+    return Profile(*texts, **msgspec.json.decode(settings, type=UserRules).fields)
 
 
 def create_user(
@@ -49,9 +69,9 @@ def create_user(
         raise Refused("login-taken", f'The login "{login}" is taken. Choose another.', login=login)
     _live_group(transaction, group)
     identifier = transaction.insert(
-        "INSERT INTO user (login, group_id, name, mobile, email, note, review, password_hash,"
-        " password_temporary, created_at, role) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
-        (login, group, *msgspec.structs.astuple(profile), password_hash, transaction.at, role),
+        f"INSERT INTO user (login, group_id, {PROFILE_COLUMNS}, password_hash,"  # noqa: S608
+        " password_temporary, created_at, role) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+        (login, group, *profile.columns, password_hash, transaction.at, role),
     )
     transaction.audit(
         "user.create", f"user {login}", group=_path(transaction, group), review=profile.review, role=role
@@ -86,8 +106,8 @@ def edit_user(
     if not changed:
         return
     transaction.run(
-        "UPDATE user SET name = ?, mobile = ?, email = ?, note = ?, review = ? WHERE id = ?",
-        (*msgspec.structs.astuple(profile), user),
+        "UPDATE user SET name = ?, mobile = ?, email = ?, note = ?, review = ?, settings = ? WHERE id = ?",
+        (*profile.columns, user),
     )
     transaction.audit("user.edit", f"user {login}", **changed)
 
@@ -161,11 +181,12 @@ def set_preferences(transaction: "Writing", user: int, preferences: Preferences)
 
 def _read(transaction: "Writing", user: int) -> tuple[str, Profile, int]:
     row = transaction.run(
-        "SELECT login, group_id, name, mobile, email, note, review FROM user WHERE id = ?", (user,)
+        f"SELECT login, group_id, {PROFILE_COLUMNS} FROM user WHERE id = ?",  # noqa: S608
+        (user,),
     ).fetchone()
     if row is None:
         raise Refused("gone", f"There is no user number {user}.")
-    return row[0], Profile(*row[2:]), row[1]
+    return row[0], profile_of_columns(row[2:]), row[1]
 
 
 def _live_group(transaction: "Writing", group: int) -> None:

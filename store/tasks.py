@@ -136,6 +136,7 @@ def create_task(
 ) -> int:
     """A new task in preview; gives its id. Its account must be there (`console_account`)."""
     login, group = transaction.run("SELECT login, group_id FROM user WHERE id = ?", (user,)).fetchone()
+    _may_send(transaction, user)
     account = console_account(transaction, user)[0]
     task = transaction.insert(
         "INSERT INTO task (user_id, group_id, account_id, sms_type, name, created_at, start_at, end_at, sender,"
@@ -150,6 +151,13 @@ def create_task(
     _note(transaction, task, "create", "preview", "")
     transaction.audit("task.create", f"task {task}", changes=False, name=draft.name, owner=login)
     return task
+
+
+def _may_send(transaction: "Writing", user: int) -> None:
+    settings = transaction.run("SELECT settings FROM user WHERE id = ?", (user,)).fetchone()[0]
+    types = msgspec.json.decode(settings).get("sms_types")
+    if types and SMS_TYPE not in types:
+        raise Refused("type-not-allowed", f'You may not send as type "{SMS_TYPE}". Ask your administrator.')
 
 
 def edit_task(transaction: "Writing", task: int, draft: Draft, source: Input, *, stage: str) -> None:

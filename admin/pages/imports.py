@@ -408,7 +408,7 @@ def _download(
     return view.answer(Stream(lines(), status_code=200, media_type="text/csv", headers=headers))
 
 
-@post("/imports/{import_id:int}/confirm", **allow("imports", about="import"))
+@post("/imports/{import_id:int}/confirm", **allow("imports", about="import", proof=True))
 async def confirm(view: FromView) -> Response[str]:
     """Write it, once: a second click finds that it is under way."""
     row, kind = _about(view)

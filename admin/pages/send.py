@@ -272,7 +272,7 @@ async def _make(
     try:
         identifier = await view.write(write, reload=False)
     except StoreError as error:
-        return view.go(f"/tasks/{task.id if task else 0}", flash=Flash(view.refusal(error), "bad"))
+        return view.go(f"/tasks/{task.id}" if task else "/sms/send", flash=Flash(view.refusal(error), "bad"))
     if new_account[0]:
         await view.console.operations.reload()
 

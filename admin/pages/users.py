@@ -1,5 +1,6 @@
 """Users (P16) and deleted users (P17): find, add, change, top up, disable, delete, restore."""
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.view import FromView, View
+from filters.senders import problem_with_sender
 from store import people_edit, quota
 from store.config_db import Writing
 from store.directory import Review
@@ -26,6 +28,7 @@ from store.owner_tasks import OpenTasks, open_tasks, pull_back
 from store.people_edit import Profile
 from store.people_list import GroupRow, UserFilter, UserRow, effective_review, list_groups, list_users
 from store.quota_low import Threshold, threshold_of
+from store.rules_list import list_sms_types
 from store.scope import Within
 from store.second_factor import has_second_factor
 
@@ -38,6 +41,7 @@ STATES = {
 REVIEWS = {"trust": (N_("Trusted"), "plain"), "review": (N_("Reviewed"), "info")}
 
 Line = Annotated[str, Meta(max_length=64)]
+_BETWEEN_SENDERS = re.compile(r"[\s,，;；、]+")
 
 
 class UsersPage(Page, kw_only=True):
@@ -66,6 +70,14 @@ class UserForm(msgspec.Struct, frozen=True):
     email: Annotated[str, Meta(max_length=128)] = ""
     note: Annotated[str, Meta(max_length=500, extra={"lines": True})] = ""
     review: Review = "inherit"
+    sms_types: tuple[str, ...] = ()
+    senders: Annotated[str, Meta(max_length=2_000, extra={"lines": True})] = ""
+    rate: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+    @property
+    def sender_list(self) -> tuple[str, ...]:
+        """The senders, each once, in order."""
+        return tuple(dict.fromkeys(one for one in _BETWEEN_SENDERS.split(self.senders) if one))
 
 
 class NewUserForm(UserForm, frozen=True, kw_only=True):
@@ -82,6 +94,8 @@ class NewUserPage(Page, kw_only=True):
     groups: list[GroupRow]
     values: Mapping[str, str]
     errors: Mapping[str, str]
+    types: list[tuple[str, str]]
+    chosen_types: set[str]
 
 
 class UserPage(Page, kw_only=True):
@@ -104,6 +118,8 @@ class UserPage(Page, kw_only=True):
     low: Threshold
     second_factor: bool
     tasks: OpenTasks
+    types: list[tuple[str, str]]
+    chosen_types: set[str]
     password: str = ""  # a temporary one, shown this once
 
 
@@ -273,7 +289,12 @@ async def new_user_form(view: FromView) -> Response[str]:
 
 async def _new_user(view: View, values: Mapping[str, str], errors: Mapping[str, str]) -> Response[str]:
     page = NewUserPage(
-        title=view.t(N_("Add user")), groups=await _choosable(view), values=values, errors=errors
+        title=view.t(N_("Add user")),
+        groups=await _choosable(view),
+        values=values,
+        errors=errors,
+        types=await view.read(list_sms_types),
+        chosen_types=set(view.form.get("sms_types", ())),
     )
     return await view.show(page, status=422 if errors else 200)
 
@@ -282,6 +303,8 @@ async def _new_user(view: View, values: Mapping[str, str], errors: Mapping[str, 
 async def new_user(view: FromView) -> Response[str]:
     """Make a user; the temporary password is shown once, on the next page."""
     form, errors = view.parse(NewUserForm)
+    if form:
+        await check_rules(view, form, errors)
     if form and form.group not in {group.id for group in await _choosable(view)}:
         errors["group"] = view.t(N_("Choose one of those offered."))
     values = lists_values(view)
@@ -326,14 +349,31 @@ def lists_values(view: View) -> dict[str, str]:
 
 def profile_of(form: UserForm) -> Profile:
     """The profile in a form."""
-    return Profile(form.name, form.mobile, form.email, form.note, form.review)
+    return Profile(
+        form.name, form.mobile, form.email, form.note, form.review,
+        tuple(sorted(set(form.sms_types))), form.sender_list, form.rate,
+    )  # fmt: skip
+
+
+async def check_rules(view: View, form: UserForm, errors: dict[str, str]) -> None:
+    """Types that there are, senders that a handset can show."""
+    known = {name for name, _ in await view.read(list_sms_types)}
+    if set(form.sms_types) - known:
+        errors["sms_types"] = view.t(N_("Choose one of those offered."))
+    wrong = [one for one in form.sender_list if problem_with_sender(one.removesuffix("*").encode())]
+    if wrong:
+        errors["senders"] = view.t(
+            N_("No handset can show this as a sender: %(senders)s"), senders="、".join(wrong[:5])
+        )
 
 
 # -- one user ---------------------------------------------------------------------------------------
 
 
 def _profile_of_row(user: UserRow) -> Profile:
-    return Profile(user.name, user.mobile, user.email, user.note, user.review)  # type: ignore[arg-type]
+    return people_edit.profile_of_columns(
+        (user.name, user.mobile, user.email, user.note, user.review, user.settings)
+    )
 
 
 def _fingerprint(profile: Profile) -> str:
@@ -357,6 +397,7 @@ async def show_user(
         profile = _profile_of_row(user)
         balance = quota.group_balance(connection, user.group)
         shown = {**msgspec.to_builtins(profile), "group": str(user.group), "parts": ""}
+        shown["senders"] = "\n".join(profile.senders)
         return UserPage(
             title=user.login,
             user=user,
@@ -375,6 +416,8 @@ async def show_user(
             low=threshold_of(connection, "user", user.id),
             second_factor=has_second_factor(connection, user.id),
             tasks=open_tasks(connection, Within(), user=user.id),
+            types=list_sms_types(connection),
+            chosen_types=set(view.form.get("sms_types", ())) if values else set(profile.sms_types),
         )
 
     return await view.show(await view.read(build), status=status)
@@ -390,6 +433,8 @@ async def user(view: FromView) -> Response[str]:
 async def edit_user(view: FromView) -> Response[str]:
     """Save the profile and the group."""
     form, errors = view.parse(UserForm)
+    if form:
+        await check_rules(view, form, errors)
     if form and form.group not in {group.id for group in await _choosable(view)}:
         errors["group"] = view.t(N_("Choose one of those offered."))
     if form is None or errors:

@@ -88,3 +88,15 @@ def test_forgers_do_not_fill_the_memory() -> None:
         assert not policy.allowed(b"%d" % number)
     assert len(policy._known) <= REMEMBERED_MAX
     assert policy.allowed(b"SLUICE")
+
+
+def test_the_owner_s_list_holds_on_top_of_the_account_s() -> None:
+    both = SenderPolicy(("1069*", "Bank"), ("1069123", "Acme"))
+    assert [both.allowed(one) for one in (b"1069123", b"1069124", b"Bank", b"Acme")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    owner = SenderPolicy((), ("Acme",))
+    assert [owner.allowed(one) for one in (b"Acme", b"Bank", b"")] == [True, False, False]

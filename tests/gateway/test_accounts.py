@@ -71,6 +71,26 @@ def test_an_account_is_as_active_as_its_user(account: Any, user: Any, active: bo
 
 
 @pytest.mark.parametrize(
+    ("own", "of_user", "taken"), [(0, 0, 99), (10, 0, 10), (0, 7, 7), (10, 7, 7), (5, 7, 5)]
+)
+def test_the_smaller_of_the_account_s_and_its_owner_s_rate_counts(own: int, of_user: int, taken: int) -> None:
+    of = AccountState(Account(1, 1, "u", "", rate=own), directory(rate=of_user), 0.0, events_max=10)
+    assert of.bucket.take(99, 0.0) == taken
+    bucket = of.bucket
+    of.apply(Account(1, 1, "u", "", rate=own), directory(rate=of_user), 0.0)
+    assert of.bucket is bucket
+
+
+def test_an_account_whose_type_its_owner_may_not_send_is_closed_and_its_senders_are_both_lists() -> None:
+    account = Account(1, 1, "u", "", sms_type="otp", senders=("Bank", "Shop"))
+    of = AccountState(account, directory(sms_types=("otp",), senders=("Bank",)), 0.0, events_max=10)
+    assert of.active
+    assert of.senders.allowed(b"Bank") and not of.senders.allowed(b"Shop")
+    of.apply(account, directory(sms_types=("api",)), 0.0)
+    assert not of.active
+
+
+@pytest.mark.parametrize(
     ("allow", "address", "admitted"),
     [
         ((), "203.0.113.9", True),

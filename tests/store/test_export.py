@@ -18,6 +18,11 @@ name = "b \\"quoted\\" 二"
 mode = "bound-in"
 tlv_add = [[5122, "0A1F"]]
 state = "paused"
+[[user]]
+login = "acme"
+sms_types = ["otp", "api"]
+senders = ["1069*"]
+rate = 70
 [[account]]
 user = "acme"
 system_id = "acme"
