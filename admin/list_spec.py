@@ -55,7 +55,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A field of the filter bar. `choices` are (value, title)."""
+    """A field of the filter bar. `choices` are (value, title); `facet`: say beside each how many rows it leaves."""
 
     key: str
     title: str
@@ -63,6 +63,7 @@ class Filter(msgspec.Struct, frozen=True):
     choices: tuple[tuple[str, str], ...] = ()
     placeholder: str = ""
     more: bool = False  # folded away until it is wanted
+    facet: bool = True
 
 
 class Row(msgspec.Struct, frozen=True):

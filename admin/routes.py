@@ -12,6 +12,7 @@ from admin.pages import (
     imports,
     jobs,
     ledger,
+    list_views,
     me,
     messages,
     phrases,
@@ -56,4 +57,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *gateway.ROUTES,
     *audit.ROUTES,
     *jobs.ROUTES,
+    *list_views.ROUTES,
 )

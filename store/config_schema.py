@@ -13,6 +13,7 @@ from sqlite_utils import Database, Migrations
 from store.files import StoreError
 from store.imports import IMPORT_TABLES
 from store.jobs import JOB_TABLES
+from store.list_views import LIST_VIEW_TABLES
 from store.sending_schema import SENDING_TABLES
 
 config_migrations = Migrations("config")
@@ -373,6 +374,13 @@ def limit_users(database: Database) -> None:
     database.execute(
         "ALTER TABLE user ADD COLUMN settings TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(settings))"
     )
+
+
+@config_migrations()
+def remember_how_lists_are_wanted(database: Database) -> None:
+    """Columns, density and filters of a person's lists."""
+    for statement in LIST_VIEW_TABLES:
+        database.execute(statement)
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

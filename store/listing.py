@@ -5,19 +5,21 @@ with `?`; values only ever go in as parameters.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 COUNTED_MAX = 10_000  # beyond it a list says "more than", as counting would cost more than it tells
 ROWS_MAX = 5_000_000  # of one export
+STEPS_A_LOOK = 5000  # of SQLite's machine between two looks at the clock: some 50 us
+Result = TypeVar("Result")
 
 
 class Cut(msgspec.Struct, frozen=True):
     """Which part of a list: up to `limit` rows that come after the key `after` in the order named `sort`.
 
-    All of them are counted up to `counted`, or not at all (0).
+    All of them are counted up to `counted`, or not at all (0). With a limit of 0 they are only counted.
     """
 
     limit: int = 50
@@ -88,6 +90,8 @@ def fetch(
             f"{prefix} SELECT count(*) FROM (SELECT 1 FROM {tables} WHERE {where.sql} LIMIT ?)",  # noqa: S608
             (*where.parameters, cut.counted),
         ).fetchone()[0]
+    if not cut.limit:
+        return Page([], (), count)
     condition, parameters = where.sql, list(where.parameters)
     if len(cut.after) == len(order.columns):
         sign = "<" if order.descending else ">"
@@ -104,6 +108,23 @@ def fetch(
     more = len(rows) > cut.limit
     rows = rows[: cut.limit]
     return Page([row[:-width] for row in rows], tuple(rows[-1][-width:]) if more else (), count)
+
+
+def within_time(
+    connection: sqlite3.Connection, until: float, call: Callable[[], Result], clock: Callable[[], float]
+) -> Result | None:
+    """What `call` reads on the connection; None when that is not done by `until` on the clock."""
+    if clock() > until:
+        return None
+    connection.set_progress_handler(lambda: clock() > until, STEPS_A_LOOK)
+    try:
+        return call()
+    except sqlite3.OperationalError:
+        if clock() <= until:
+            raise
+        return None
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def order_of(orders: dict[str, Order], cut: Cut) -> Order:

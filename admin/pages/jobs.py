@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
+from urllib.parse import parse_qs
 
 import msgspec
 import trio
@@ -207,6 +208,7 @@ async def export(view: FromView) -> Response[str]:
         raise ClientException
     entry = next((e for c in view.chapters for e in c.entries if e.path == current(form.path)), None)
     name = view.t(entry.title) if entry else form.path
+    name += " · XLSX" if "xlsx" in parse_qs(form.query).get("format", ()) else " · CSV"
     orders = ListOrders(form.path, form.query, view.language)
     try:
         await view.console.background.begin(

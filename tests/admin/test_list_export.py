@@ -11,7 +11,7 @@ from admin import list_export
 from admin.list_export import STEP, XlsxFile
 from admin.pages import users
 from store import jobs, people_edit
-from store.listing import Cut
+from store.listing import Cut, Page
 from store.people_edit import Profile
 from tests.admin.world import USERS, World
 
@@ -155,7 +155,7 @@ async def test_a_large_export_becomes_a_job_and_is_audited_with_filter_and_rows(
         done = await person.post("/jobs/export", {"path": "/users", "query": query})
         assert done.headers["location"] == "/jobs"
         page = (await person.get("/jobs")).text
-        assert "Users” is ready" in page
+        assert f"Users · {form.upper()}” is ready" in page
         assert "30 rows" in page
         file = await person.get("/jobs/1/file")
     rows = lines(file.content) if form == "csv" else next(iter(sheets(file.content).values()))
@@ -163,6 +163,30 @@ async def test_a_large_export_becomes_a_job_and_is_audited_with_filter_and_rows(
     assert f'filename="users-2023-11-15-061320.{form}"' in file.headers["content-disposition"]
     (entry,) = [row for row in console.audit() if row[1] == "export"]
     assert (entry[0], entry[3]["filter"], entry[3]["rows"]) == ("console:adm", {"q": "user-"}, 30)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("count", "patience", "large"), [(8, 9.0, False), (30, 9.0, True), (8, -1.0, True)])
+async def test_a_list_that_nobody_counts_is_walked_first(
+    console: World, monkeypatch: pytest.MonkeyPatch, count: int, patience: float, large: bool
+) -> None:
+    many(console, count)
+    real = users.list_users
+
+    def uncounted(connection: Any, within: Any, wanted: Any, cut: Cut) -> Any:
+        page = real(connection, within, wanted, cut)
+        return Page(page.rows, page.after, -1)
+
+    monkeypatch.setattr(users, "list_users", uncounted)
+    monkeypatch.setattr(list_export, "WALK_S", patience)
+    monkeypatch.setattr(list_export, "STEP", 5)
+    async with console.person("adm") as person:
+        page = await person.get("/users?q=user-")
+        assert " in all" not in page.text
+        answer = await person.get("/users?q=user-&format=csv")
+    assert ("Make it in the background" in answer.text) == large
+    if not large:
+        assert len(lines(answer.content)) == count + 1
 
 
 @pytest.mark.usefixtures("small")
