@@ -2,6 +2,9 @@
 
 Pipelined requests are answered in their order. Handlers run one after the other; those that return `Later` wait
 together, so that one commit serves them all. Whatever goes wrong in a handler is a 500 for that request.
+
+A single request that waits for a commit, as most do, is answered by whoever resolves it, while this connection's task
+waits for the next one already: to wake the task for it would cost a tenth of the request (measured 2026-11).
 """
 
 from collections.abc import Awaitable
@@ -51,12 +54,16 @@ class Connection:
             admit=server.admit,
             reserve=server.reserve,
             next_id=server.next_id,
+            heads=server.heads,
         )
         self._out = bytearray()
         self._begun_at = NEVER  # when the request that is being read began
         self._expired = False
         self._lost = False
         self._midway = False  # an answer has begun and is not whole: nothing else may be written
+        self._owed: Later | None = None  # the answer that is on its way without this connection's task
+        self._unpaid: tuple[Request, Response] | None = None  # the same, and it needs this task after all
+        self._over = False
 
     def expire(self) -> None:
         """Its time is up."""
@@ -70,35 +77,56 @@ class Connection:
         try:
             with self.scope:
                 await self._serve()
+            while self._unpaid is not None and not self._expired:
+                (request, response), self._unpaid = self._unpaid, None
+                self.scope = trio.CancelScope()
+                with self.scope:
+                    if await self._pay(request, response):
+                        await self._serve()
             if self._expired and self.parser.in_message:
                 await self._say_too_slow()
         except _Gone:
             pass
         finally:
+            self._over = True
             self.server.release(self.parser.reserved)
 
     async def _serve(self) -> None:
-        parser, limits, clock = self.parser, self.server.limits, self.server.clock
-        self.deadline = clock.now() + limits.header_timeout_s
+        parser, clock = self.parser, self.server.clock
+        self.deadline = clock.now() + self.server.limits.header_timeout_s
         while True:
-            await self._read()
+            if not parser.ready and parser.fault is None:
+                await self._read()
             if parser.ready or parser.fault is not None:
                 self.deadline = NEVER
+                if self._owed is not None:
+                    await all_resolved((self._owed,))
                 if not await self._answer_all():
                     return
-                now = clock.now()
-                self._begun_at = now if parser.in_message else NEVER
-                self.deadline = now + limits.keep_alive_s
-            elif parser.in_message and self._begun_at == NEVER:
-                self._begun_at = clock.now()
-            if parser.in_message:
-                allowed_s = limits.header_timeout_s if parser.in_head else limits.request_timeout_s
-                self.deadline = self._begun_at + allowed_s
+                self._begun_at = NEVER
+                self._set_deadline()
+            elif parser.in_message:
+                self._set_deadline()
             if parser.wants_continue:
+                if self._owed is not None:
+                    await all_resolved((self._owed,))
                 await self._continue()
 
+    def _set_deadline(self) -> None:
+        """By what the connection is waiting for; an answer that it is owed takes as long as it takes."""
+        parser, limits = self.parser, self.server.limits
+        if not parser.in_message:
+            self.deadline = self.server.clock.now() + limits.keep_alive_s
+        else:
+            if self._begun_at == NEVER:
+                self._begun_at = self.server.clock.now()
+            allowed_s = limits.header_timeout_s if parser.in_head else limits.request_timeout_s
+            self.deadline = self._begun_at + allowed_s
+        if self._owed is not None:
+            self.deadline = NEVER
+
     async def _read(self) -> None:
-        self.idle = not self.parser.in_message
+        self.idle = not self.parser.in_message and self._owed is None
         if self.idle and self.server.draining:
             raise _Gone
         try:
@@ -106,6 +134,8 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             raise _Gone from None
         if not data:
+            if self._owed is not None:  # it has nothing more to ask, but may still listen
+                await all_resolved((self._owed,))
             raise _Gone
         self.idle = False
         self.parser.feed(data)
@@ -141,22 +171,81 @@ class Connection:
             await self._linger()
             return False
         await self._send()
+        if self._owed is None:
+            self._release()
+        return True
+
+    def _release(self) -> None:
+        """Give back the memory of bodies that nobody needs any more."""
+        parser = self.parser
         if parser.reserved and parser.current is None:
             self.server.release(parser.reserved)
             parser.reserved = 0
-        return True
 
     async def _answer_one(self, request: Request) -> bool:
         """The short way of what most clients do: one request, one answer."""
         answer = self._call(request)
         if type(answer) is Later:
             if answer.response is None:
+                if self.wire.direct and not self._out and request.keep_alive and not self.server.draining:
+                    self._owe(request, answer)
+                    return True
                 await all_resolved((answer,))
             assert answer.response is not None
             return await self._put(request, answer.response)
         if type(answer) is Response:
             return await self._put(request, answer)
         return await self._answer([request], answer)
+
+    def _owe(self, request: Request, answer: Later) -> None:
+        """Let the answer be sent as soon as it is there."""
+        self._owed = Later()
+
+        def pay(response: Response) -> None:
+            if self._over:
+                return
+            try:
+                if self._send_at_once(request, response):
+                    self._paid(response)
+                    return
+                self._unpaid = request, response
+            except Exception:
+                log.exception("an answer failed", request=repr(request))
+            self.scope.cancel()  # `run` sees to it
+
+        answer.then = pay
+
+    def _send_at_once(self, request: Request, response: Response) -> bool:
+        """Whether the answer went out whole, as small ones do; what the kernel did not take is in `_out`."""
+        server = self.server
+        if response.close or response.stream is not None or server.draining:
+            return False
+        server.writer.tick()
+        server.count(request.route, response.status)
+        self._write(request, response, keep=True)
+        try:
+            sent = self.wire.send_now(self._out)
+        except OSError:
+            sent = len(self._out)  # nobody is there; the next read says so
+        del self._out[:sent]
+        return not self._out
+
+    async def _pay(self, request: Request, response: Response) -> bool:
+        """Send an answer that ends the connection, or for which the kernel had no room; False when it is over."""
+        going_on = True
+        if not self._out:
+            going_on = await self._put(request, response)
+        await self._send()
+        self._paid(response)
+        return going_on
+
+    def _paid(self, response: Response) -> None:
+        owed, self._owed = self._owed, None
+        assert owed is not None
+        self._release()
+        self.idle = not self.parser.in_message
+        self._set_deadline()
+        owed.resolve(response)
 
     async def _answer(
         self, requests: list[Request], called: Answer | Awaitable[Answer] | None = None

@@ -103,16 +103,19 @@ class Later:
     this connection and others, shares the commit.
     """
 
-    __slots__ = ("_waiter", "response")
+    __slots__ = ("_waiter", "response", "then")
 
     def __init__(self) -> None:
         self.response: Response | None = None
+        self.then: Callable[[Response], None] | None = None  # called with the response, besides any who wait
         self._waiter: _Waiter | None = None
 
     def resolve(self, response: Response) -> None:
         """Give the response; once."""
         assert self.response is None
         self.response = response
+        if self.then is not None:
+            self.then(response)
         if self._waiter is not None:
             self._waiter.resolved()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import httptools
 import msgspec
 
+from gateway.http.heads import Head, Heads
 from gateway.http.limits import (
     CHUNK_OVERHEAD_FACTOR,
     HEADERS_MAX,
@@ -26,6 +27,9 @@ from gateway.http.problems import problem
 
 # RFC 9110 section 7.2: a registered name or an address, and a port. No list, no user, no path.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+
+
+TOO_MANY_BODIES = "Too many large bodies at once. Try again in a moment."
 
 
 class Fault(msgspec.Struct):
@@ -68,6 +72,7 @@ class RequestParser:
       body_octets_max: how large the body of this request may be.
       reserve: asks for so many octets of memory for bodies; False when there are none left.
       next_id: a request id for a request that brings none.
+      heads: what was read before, by this parser or others.
     """
 
     def __init__(
@@ -78,7 +83,9 @@ class RequestParser:
         admit: Callable[[Request], Response | None],
         reserve: Callable[[int], bool],
         next_id: Callable[[], bytes],
+        heads: Heads | None = None,
     ) -> None:
+        self._heads = heads if heads is not None else Heads()
         self._limits = limits
         self._peer = peer
         self._admit = admit
@@ -105,12 +112,20 @@ class RequestParser:
         self._body_max = 0
         self._streamed: Incoming | None = None
         self._began = False
+        self._was_last = False  # the request before ended HTTP on this connection
 
     def feed(self, data: bytes) -> None:
         """Read what came. At most 64 KiB at once, so that bounds are looked at often enough."""
         if self.fault:
             return
+        between = not self.in_message and not self._was_last
+        if between:
+            found = self._heads.find(data)
+            if found is not None:
+                self._read_again(*found, data)
+                return
         self._began = False
+        ready = len(self.ready)
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -122,6 +137,35 @@ class RequestParser:
             if not self._began:
                 self._fed_in_message += len(data)
             self._check_unseen()
+        elif between and len(self.ready) == ready + 1 and self.fault is None:
+            self._remember(data, self.ready[-1])
+
+    def _remember(self, data: bytes, request: Request) -> None:
+        """`data` was one request and nothing else."""
+        if request.plain and request.keep_alive and request.version == "1.1":
+            headers = request.headers
+            head = Head(
+                request.method, request.target, request.path, request.query, headers, len(request.body)
+            )
+            self._heads.keep(data, head)
+
+    def _read_again(self, head: Head, end: int, data: bytes) -> None:
+        """A request whose head was read before."""
+        headers = head.headers
+        request = Request(
+            head.method, head.target, head.path, head.query, "1.1", headers,
+            self._peer(headers.get(b"x-forwarded-for")), self._next_id(), True,
+        )  # fmt: skip
+        refusal = request.refusal = self._admit(request)
+        if refusal is None and head.length:
+            if not self._reserve(head.length):
+                self.fault = Fault("queue-full", TOO_MANY_BODIES)
+                return
+            self.reserved += head.length
+            request.body = data[end:]
+        self.ready.append(request)
+        if refusal is not None and refusal.close:
+            self.fault = Fault("", "")
 
     def _said_close(self) -> bool:
         """Octets behind a request that said it was the last: ignored, not answered."""
@@ -214,6 +258,7 @@ class RequestParser:
                 refusal.close = True
         request.refusal = refusal
         request.upgrade = self._llhttp.should_upgrade()
+        self._was_last = request.upgrade or not request.keep_alive
         if has_body and expects is not None and version == "1.1":
             if refusal is not None:
                 refusal.close = True
@@ -275,7 +320,7 @@ class RequestParser:
             self._streamed.pieces.append(piece)
         elif request.refusal is None:
             if not self._reserve(len(piece)):
-                self.fault = Fault("queue-full", "Too many large bodies at once. Try again in a moment.")
+                self.fault = Fault("queue-full", TOO_MANY_BODIES)
                 raise _Stop
             self.reserved += len(piece)
             pieces = self._pieces
@@ -326,6 +371,7 @@ class RequestParser:
         """The route answered in HTTP: go on with HTTP."""
         behind, self.behind_upgrade = self.behind_upgrade, b""
         self._llhttp = httptools.HttpRequestParser(self)
+        self._was_last = False
         if behind:
             self.feed(behind)
 

@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from gateway.http.connection import Connection
+from gateway.http.heads import Heads
 from gateway.http.limits import HttpLimits, Proxies
 from gateway.http.messages import Request, Response, ResponseWriter
 from gateway.http.routes import Route, Router
@@ -45,6 +46,7 @@ class HttpServer:
         self.clock = clock
         self.proxies = Proxies(limits.trusted_proxies)
         self.writer = ResponseWriter(clock.wall_ms)
+        self.heads = Heads()
         self.connections: set[Connection] = set()
         self.draining = False
         self.accepted = 0

@@ -16,6 +16,8 @@ RECEIVE_OCTETS = 65_536  # one read; some 300 small requests
 class Wire:
     """One stream."""
 
+    direct = False  # whether `send_now` is worth a try
+
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
 
@@ -34,6 +36,8 @@ class Wire:
 
 class SocketWire(Wire):
     """A TCP socket without TLS."""
+
+    direct = True
 
     def __init__(self, stream: trio.SocketStream) -> None:
         super().__init__(stream)

@@ -9,7 +9,6 @@ import trio
 from filters.blacklist import Scope
 from gateway.sim.behaviour import Behaviour
 from store.model import Changes
-from store.port import Applied
 from tests.api.world import KEY, OTHER_KEY, TO, delivering, running
 
 
@@ -39,15 +38,19 @@ async def test_a_number_blacklisted_while_its_message_was_being_stored_is_not_se
 ) -> None:
     async with delivering(tmp_path, Behaviour()) as (world, carrier):
         core = world.core
-        apply = core.committer._apply
+        take = core.committer._take
 
-        async def blacklist_first(changes: Changes) -> Applied:
-            if changes.parts:
-                core.screens.blacklists.add(Scope("global"), [8613800138000])
-                core.reject_blacklisted()
-            return await apply(changes)
+        def blacklist() -> None:
+            core.screens.blacklists.add(Scope("global"), [8613800138000])
+            core.reject_blacklisted()
 
-        core.committer._apply = blacklist_first
+        def take_and_blacklist() -> Changes | None:
+            changes = take()
+            if changes is not None and changes.parts:
+                trio.from_thread.run_sync(blacklist)
+            return changes
+
+        core.committer._take = take_and_blacklist  # type: ignore[method-assign]
         api = await world.connect()
         headers = {"Idempotency-Key": key} if key else {}
         reply = await api.post("/v1/messages", {"to": TO, "text": "您好"}, **headers)
