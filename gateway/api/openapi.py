@@ -19,7 +19,7 @@ _HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
     },
     "RateLimit": {
-        "description": "Parts left of the account's rate or the key's, whichever is tighter, and seconds until there are more.",
+        "description": "Parts left of the tighter rate, the account's or the key's; seconds until there are more.",
         "schema": {"type": "string"},
     },
     "RateLimit-Policy": {"description": "That rate.", "schema": {"type": "string"}},
