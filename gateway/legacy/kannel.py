@@ -18,6 +18,7 @@ from gateway.legacy.callback import URL_OCTETS_MAX, Callback, detail_of, tell_ac
 from gateway.legacy.credentials import Credentials
 from gateway.legacy.forms import FORM, content_type, fields_of
 from gateway.legacy.kannel_fields import GSM, UCS2, Fault, Sendsms
+from gateway.legacy.kannel_xml import from_xml
 from gateway.legacy.refusals import (
     DENIED,
     LISTED,
@@ -51,7 +52,8 @@ MINUTE_MS = 60_000
 MINUTES_MAX = 30 * 24 * 60  # as far as the gateway keeps or schedules anything
 MASK_ACCEPTED, MASK_ON_THE_WAY = 0x08, 0x24
 _BODY_IS_TEXT = frozenset({b"text/plain", b"application/octet-stream"})
-_BODY_IS_NEVER = frozenset({b"text/html", b"text/vnd.wap.wml", b"text/xml"})
+_BODY_IS_NEVER = frozenset({b"text/html", b"text/vnd.wap.wml"})
+XML = b"text/xml"
 
 
 def answer(status: int, text: str, headers: Headers | None = None) -> Response:
@@ -77,6 +79,11 @@ class Kannel:
         if request.method == "GET" or kind == FORM or (not kind and not request.body):
             asked = kannel_fields.from_query(fields_of(request))
             missing = "Missing receiver number, rejected"
+        elif kind == XML:
+            asked = from_xml(request.body)
+            if asked.coding is None:
+                asked.coding = GSM
+            missing = "Missing receiver(s) number(s), rejected"
         else:
             if kind and kind not in _BODY_IS_TEXT and kind not in _BODY_IS_NEVER:
                 return answer(400, "Invalid content-type")

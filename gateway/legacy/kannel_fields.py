@@ -28,6 +28,7 @@ class Sendsms(msgspec.Struct):
     username: bytes | None = None
     password: bytes | None = None
     to: bytes | None = None
+    receivers: list[bytes] | None = None  # each by itself, where the form tells them apart without blanks
     from_: bytes = b""
     text: bytes = b""
     charset: str = ""
@@ -126,7 +127,7 @@ def receivers(asked: Sendsms) -> tuple[list[str], list[str]]:
         raise Fault("UDH field is too long, rejected")
     allowed: dict[str, None] = {}
     denied: dict[str, None] = {}
-    for word in (asked.to or b"").split():
+    for word in asked.receivers if asked.receivers is not None else (asked.to or b"").split():
         lists = allowed if NUMBER_CHARACTERS.issuperset(word) else denied
         lists[word.decode("latin-1")] = None
     return list(allowed), list(denied)

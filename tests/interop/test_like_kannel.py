@@ -11,6 +11,7 @@ import trio
 
 from gateway.sim.carrier import SimCarrier
 from tests.gateway.http_client import Client, request
+from tests.legacy.test_kannel_sendsms import DA, XML_ANSWERS, XML_SHAPES, document
 from tests.legacy.world import World as Ours
 from tests.legacy.world import running
 
@@ -90,6 +91,12 @@ HEADS: list[dict[str, str]] = [
 ]
 
 
+DOCUMENTS = [body.replace(b"acme", b"tester").replace(b"secret", b"tester") for body, _ in XML_ANSWERS] + [
+    document(DA, *elements).replace(b"acme", b"tester").replace(b"secret", b"tester")
+    for elements, _ in XML_SHAPES
+]
+
+
 @asynccontextmanager
 async def both(
     folder: Path, *, get_url: str = ""
@@ -151,6 +158,10 @@ async def test_answers_are_the_same_octets(tmp_path: Path) -> None:
             octets = request("POST", "/cgi-bin/sendsms", b"x", **head)
             theirs, ours = [await answers(port, octets) for port in ports]
             assert ours == theirs, head
+        for body in DOCUMENTS:
+            octets = request("POST", "/cgi-bin/sendsms", body, Content_Type="text/xml")
+            theirs, ours = [await answers(port, octets) for port in ports]
+            assert ours == theirs, body
         for octets in (
             request("GET", "/other"),
             request("GET", f"/cgi-bin/sendsms?{urlencode(SENT)}"),

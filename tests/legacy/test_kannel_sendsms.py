@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.smpp.decode import decode_body
 from store.model import Part
 from tests.gateway.http_client import request
@@ -214,7 +216,7 @@ POSTS: list[tuple[dict[str, str], tuple[int, bytes]]] = [
     ({"Content_Type": PLAIN, **USER, "X_Kannel_To": ""},
      (400, b"Empty receiver number not allowed, rejected")),
     ({"Content_Type": "text/html", **USER}, (415, b"Unsupported content-type, rejected")),
-    ({"Content_Type": "text/xml", **USER}, (415, b"Unsupported content-type, rejected")),
+    ({"Content_Type": "text/xml", **USER}, UNAUTHORISED),
     ({"Content_Type": "text/html"}, UNAUTHORISED),
     ({"Content_Type": PLAIN, **USER, "X_Kannel_DLR_Mask": "128"},
      (400, b"DLR-Mask field misformed, rejected")),
@@ -256,3 +258,86 @@ async def test_a_form_may_be_posted_too(tmp_path: Path) -> None:
         reply = await world.ask("kannel", request("POST", "/cgi-bin/sendsms", form, Content_Type=kind))
         assert (reply.status, reply.body) == QUEUED
         assert shape(await world.last()) == (0, 0, b"a b&c")
+
+
+WHO = "<from><username>acme</username><password>secret</password></from>"
+DA = f"<da><number> {TO} </number></da>"
+BOMB = '<!DOCTYPE m [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+
+
+def document(*elements: str, head: str = "") -> bytes:
+    return f"{head}<message><submit>{WHO}{''.join(elements)}</submit></message>".encode()
+
+
+# (document, answer): Debian's Kannel says the same (tests/interop/test_like_kannel.py).
+XML_ANSWERS: list[tuple[bytes, tuple[int, bytes]]] = [
+    (b"<message><submit>" + DA.encode() + b"</submit></message>", UNAUTHORISED),
+    (b"no xml", UNAUTHORISED),
+    (document(DA, "<ud>hi"), UNAUTHORISED),
+    (document("<ud>hi</ud>"), (400, b"Missing receiver(s) number(s), rejected")),
+    (document("<da><number></number></da>"), (400, b"Missing receiver(s) number(s), rejected")),
+    (document(DA, "<dcs><mclass>9</mclass></dcs>"), (400, b"MClass field misformed, rejected")),
+    (document(DA, "<dcs><coding>none</coding></dcs>"), (400, b"Coding field misformed, rejected")),
+    (document(DA, "<pid/>"), (400, b"PID field misformed, rejected")),
+    (document(DA, "<udh>0300</udh>"), (400, b"UDH field misformed, rejected")),
+]
+# elements -> (data_coding, esm_class, octets)
+XML_SHAPES: list[tuple[list[str], tuple[int, int, bytes]]] = [
+    (["<ud>hello</ud>"], (0, 0, b"hello")),
+    (["<ud> a&amp;b+c%21 </ud>"], (0, 0, b"a&b c!")),
+    (["<ud><![CDATA[<é>]]></ud>"], (0, 0, b"<\x05>")),
+    (["<ud>616263</ud>"], (0, 0, b"abc")),
+    (["<ud>61626</ud>"], (0, 0, b"61626")),
+    (["<ud>您好</ud>", "<dcs><coding>2</coding></dcs>"], (8, 0, UCS2_OCTETS)),
+    (["<ud>00ff</ud>", "<dcs><coding>1</coding></dcs>"], (4, 0, b"\0\xff")),
+    (["<ud>x</ud>", "<udh>027000</udh>", "<dcs><coding>0.0</coding></dcs>"], (0, 0x40, b"\x02\x70\x00x")),
+    (["<ud>x</ud>", "<dcs><mclass>0</mclass></dcs>"], (0xF0, 0, b"x")),
+    (["<ud>first</ud><ud>second</ud>"], (0, 0, b"first")),
+    (["<other><ud>no</ud></other>", "<ud>yes</ud>"], (0, 0, b"yes")),
+]
+
+
+async def test_documents_are_answered_as_kannel_answers_them(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        for body, (status, said) in XML_ANSWERS:
+            octets = request("POST", "/cgi-bin/sendsms", body, Content_Type="text/xml")
+            reply = await world.ask("kannel", octets)
+            assert (reply.status, reply.body) == (status, said), body
+
+
+async def test_documents_say_what_is_sent(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        for elements, sent in XML_SHAPES:
+            octets = request("POST", "/cgi-bin/sendsms", document(DA, *elements), Content_Type="text/xml")
+            assert (await world.ask("kannel", octets)).status == 202, elements
+            assert shape(await world.last()) == sent, elements
+
+
+async def test_a_document_names_several_receivers_and_its_own_encoding(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        more = "<da><number>86137 0000 0001</number></da><oa><number>1070</number></oa>"
+        body = document(DA, more, "<ud>%e9</ud>", head='<?xml version="1.0" encoding="ISO-8859-1"?>')
+        octets = request("POST", "/cgi-bin/sendsms", body, Content_Type="text/xml; charset=utf-8")
+        assert (await world.ask("kannel", octets)).status == 202
+        parts = await world.parts()
+        assert [(part.dest, part.source) for part in parts] == [(int(TO), b"1070"), (8613700000001, b"1070")]
+        assert {shape(part) for part in parts} == {(0, 0, b"\x05")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        document(DA, "<ud>&b;</ud>", head=BOMB),
+        document(DA, "<ud>hi</ud>", head='<!DOCTYPE m [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
+        document("<a>" * 10_000),
+        document(DA, "<ud>hi</ud>", head='<?xml version="1.0" encoding="no-such"?>'),
+        b"\xff\xfe" + document(DA, "<ud>hi</ud>"),
+    ],
+    ids=["empty", "entities", "external entity", "deep", "unknown encoding", "not what it says"],
+)
+async def test_a_hostile_document_is_nobodys(body: bytes, tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        reply = await world.ask("kannel", request("POST", "/cgi-bin/sendsms", body, Content_Type="text/xml"))
+        assert (reply.status, reply.body) == UNAUTHORISED
+        assert await world.parts() == []
