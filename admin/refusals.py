@@ -23,6 +23,10 @@ SENTENCES = {
     "too-many-jobs": N_("You have %(limit)s jobs that are not over. Wait for one, or cancel one."),
     "import-state": N_("Nothing was done: the import has gone on meanwhile. This is where it stands."),
     "type-not-allowed": N_("You may not send SMS of this type. Ask your administrator."),
+    "group-inside": N_("A group cannot be put under itself. Choose another place."),
+    "group-unlimited": N_("An unlimited group stays a root group: nothing above could hold it."),
+    "not-deleted": N_("Only a deleted user can be made anonymous. Delete the user first."),
+    "anonymous": N_("This user was made anonymous, for good. Make a new user."),
     "too-many": N_("At most %(limit)s at once."),
 }
 QUOTA = N_("At most %(available)s parts can be moved here. Give a smaller number, or top up the group above.")

@@ -69,6 +69,12 @@ def list_contacts(
     )
 
 
+def count_contacts(connection: sqlite3.Connection, owner: int) -> int:
+    """How many contacts somebody has."""
+    row = connection.execute("SELECT count(*) FROM contact WHERE user_id = ?", (owner,)).fetchone()
+    return int(row[0])
+
+
 def contacts_by_id(
     connection: sqlite3.Connection, owner: int, ids: Sequence[int]
 ) -> list[tuple[int, str, int, str]]:

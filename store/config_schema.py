@@ -383,6 +383,11 @@ def remember_how_lists_are_wanted(database: Database) -> None:
         database.execute(statement)
 
 
+def let_people_be_forgotten(database: Database) -> None:
+    """When a deleted user was made anonymous, for good."""
+    database.execute("ALTER TABLE user ADD COLUMN anonymised_at INTEGER NOT NULL DEFAULT 0")
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

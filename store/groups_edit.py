@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from store import quota
 from store.directory import Review
 from store.refusals import Refused
+from store.scope import Within, groups_within
 
 if TYPE_CHECKING:
     from store.config_db import Writing
@@ -40,17 +41,64 @@ def edit_group(transaction: "Writing", group: int, name: str, review: Review) ->
     if name != old_name:
         new = f"{above}/{name}" if above else name
         _free(transaction, new)
-        transaction.run(
-            "UPDATE user_group SET path = ? || substr(path, ?)"
-            " WHERE path = ? OR substr(path, 1, ?) = ? || '/'",
-            (new, len(path) + 1, path, len(path) + 1, path),
-        )
+        _repath(transaction, path, new)
         transaction.audit("group.rename", f"group {path}", path=[path, new])
         path = new
     before = transaction.run("SELECT review FROM user_group WHERE id = ?", (group,)).fetchone()[0]
     if review != before:
         transaction.run("UPDATE user_group SET review = ? WHERE id = ?", (review, group))
         transaction.audit("group.review", f"group {path}", review=[before, review])
+
+
+def move_group(transaction: "Writing", group: int, parent: int | None) -> None:
+    """Put a group, with all below it, under another one (None: make it a root group).
+
+    What it is granted is drawn from the new parent's remaining parts, and is free again in the old one's.
+    Raises Refused for a place in its own subtree, a taken path, or the last system administrator; QuotaRefused
+    when its parts do not fit.
+    """
+    path = _live(transaction, group)
+    old, granted, unlimited = transaction.run(
+        "SELECT parent, granted, unlimited FROM user_group WHERE id = ?", (group,)
+    ).fetchone()
+    if parent == old:
+        return
+    above = "" if parent is None else _live(transaction, parent)
+    if parent is not None and parent in groups_within(transaction.connection, Within(group)):
+        raise Refused("group-inside", "A group cannot be put under itself. Choose another place.")
+    if unlimited:
+        raise Refused(
+            "group-unlimited", "An unlimited group stays a root group: nothing above could hold it."
+        )
+    name = path.rpartition("/")[2]
+    new = f"{above}/{name}" if above else name
+    _free(transaction, new)
+    if old is None:
+        _keep_a_system_admin(transaction, group)
+    if parent is not None:
+        quota.draw(transaction, parent, granted)
+    transaction.run("UPDATE user_group SET parent = ? WHERE id = ?", (parent, group))
+    _repath(transaction, path, new)
+    transaction.audit("group.move", f"group {path}", path=[path, new], granted=granted)
+
+
+def _keep_a_system_admin(transaction: "Writing", group: int) -> None:
+    """Somebody must be left in another root group who can administer everything."""
+    other = transaction.run(
+        "SELECT 1 FROM user u JOIN user_group g ON g.id = u.group_id WHERE u.role = 'admin'"
+        " AND u.state = 'active' AND g.parent IS NULL AND g.state = 'active' AND g.id <> ?",
+        (group,),
+    ).fetchone()
+    if other is None:
+        raise Refused("last-admin", "This is the last system administrator. Make another one first.")
+
+
+def _repath(transaction: "Writing", path: str, new: str) -> None:
+    """Paths of a group and of all below it begin anew."""
+    transaction.run(
+        "UPDATE user_group SET path = ? || substr(path, ?) WHERE path = ? OR substr(path, 1, ?) = ? || '/'",
+        (new, len(path) + 1, path, len(path) + 1, path),
+    )
 
 
 def delete_group(transaction: "Writing", group: int) -> None:

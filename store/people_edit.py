@@ -125,6 +125,8 @@ def set_state(transaction: "Writing", user: int, state: str, *, by: int, in_flig
     if user == by:
         raise Refused("self", "Nobody can disable or delete themself. Ask another administrator.")
     if before == "deleted":
+        if transaction.run("SELECT anonymised_at FROM user WHERE id = ?", (user,)).fetchone()[0]:
+            raise Refused("anonymous", f"{login} was made anonymous, for good. Make a new user.")
         state = "disabled"
         _back_into_a_group(transaction, user, by)
     if state != "active":
@@ -139,6 +141,31 @@ def set_state(transaction: "Writing", user: int, state: str, *, by: int, in_flig
     )
     transaction.audit("user.state", f"user {login}", state=[before, state])
     return before
+
+
+def anonymise(transaction: "Writing", user: int) -> None:
+    """Forget for good who a deleted user was. Messages, parts and the audit log stay, under the login.
+
+    Raises Refused for one that is not deleted.
+    """
+    login, _, _ = _read(transaction, user)
+    done = transaction.run(
+        "UPDATE user SET name = '', mobile = '', email = '', note = '', password_hash = '', preferences = '{}',"
+        " totp_sealed = NULL, anonymised_at = ? WHERE id = ? AND state = 'deleted'",
+        (transaction.at, user),
+    )
+    if not done.rowcount:
+        raise Refused("not-deleted", f"{login} is not deleted. Only a deleted user can be made anonymous.")
+    end_sessions(transaction, user)
+    for table in ("contact", "contact_group", "recovery_code", "file_import"):
+        transaction.run(f"DELETE FROM {table} WHERE user_id = ?", (user,))  # noqa: S608
+    for sql in (
+        "DELETE FROM phrase WHERE phrase_group_id IN"
+        " (SELECT id FROM phrase_group WHERE user_id = ? AND shared = 0)",
+        "DELETE FROM phrase_group WHERE user_id = ? AND shared = 0",
+    ):
+        transaction.run(sql, (user,))
+    transaction.audit("user.anonymise", f"user {login}")
 
 
 def set_role(transaction: "Writing", user: int, role: str, *, by: int) -> None:

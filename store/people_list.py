@@ -29,6 +29,7 @@ class UserRow(msgspec.Struct, frozen=True):
     note: str
     created_at: int
     settings: str  # JSON of `directory.UserRules`
+    anonymised_at: int
 
 
 class UserFilter(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ USER_ORDERS = {
 DELETED_ORDERS = {"deleted": Order(("u.deleted_at", "u.id"), descending=True)}
 _USER_COLUMNS = (
     "u.id, u.login, u.name, g.id, g.path, u.mobile, u.role, u.state, u.used, u.granted, u.review,"
-    " u.signed_in_at, u.deleted_at, u.email, u.note, u.created_at, u.settings"
+    " u.signed_in_at, u.deleted_at, u.email, u.note, u.created_at, u.settings, u.anonymised_at"
 )
 _USER_TABLES = "user u JOIN user_group g ON g.id = u.group_id"
 

@@ -93,7 +93,7 @@ def topup_group(transaction: "Writing", group: int, parts: int, *, note: str = "
     if own.unlimited:
         raise QuotaRefused(f"Group {_group_name(transaction, group)} is unlimited: it needs no grant.", 0)
     if parts > 0:
-        _draw(transaction, _parent(transaction, group), parts)
+        draw(transaction, _parent(transaction, group), parts)
     elif -parts > own.remaining:
         raise QuotaRefused(
             f"At most {max(own.remaining, 0)} parts can be reclaimed from group"
@@ -114,7 +114,7 @@ def topup_user(transaction: "Writing", user: int, parts: int, *, note: str = "",
     """
     own = user_balance(transaction.connection, user, reserved_open=in_flight)
     if parts > 0:
-        _draw(transaction, _group_of(transaction, user), parts)
+        draw(transaction, _group_of(transaction, user), parts)
     elif -parts > own.available:
         raise QuotaRefused(
             f"At most {max(own.available, 0)} parts can be reclaimed from this user:"
@@ -241,7 +241,8 @@ def consolidated_days(connection: sqlite3.Connection) -> set[int]:
     return {day for (day,) in connection.execute("SELECT day FROM consolidated_day")}
 
 
-def _draw(transaction: "Writing", group: int | None, parts: int) -> None:
+def draw(transaction: "Writing", group: int | None, parts: int) -> None:
+    """See that a group has so many parts left to allocate; None stands for nothing that limits. Raises QuotaRefused."""
     if group is None:
         return
     source = group_balance(transaction.connection, group)

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from admin.console import Flash
 from admin.i18n import N_
-from admin.pages.user_actions import PartsForm, threshold_from
+from admin.pages.user_actions import change_parts, threshold_from
 from admin.pages.users import lists_values, review_note, saved
 from admin.permissions import allow
 from admin.rendering import Page
@@ -33,6 +33,7 @@ class GroupsPage(Page, kw_only=True):
 
     template = "groups.html"
     groups: list[GroupRow]
+    search: str
     can_add: bool
     can_add_root: bool
     changeable: set[int]
@@ -51,6 +52,7 @@ class GroupPage(Page, kw_only=True):
     history: list[tuple[int, str, str, str]]
     low: Threshold
     tasks: OpenTasks
+    places: list[tuple[int, str]]
 
 
 class NewGroupPage(Page, kw_only=True):
@@ -78,7 +80,10 @@ class NewGroupForm(GroupForm, frozen=True, kw_only=True):
 async def groups(view: FromView) -> Response[str]:
     """All groups in reach."""
     rows = await view.read(lambda c: list_groups(c, view.within("groups.read")))
+    search = str(view.request.query_params.get("q", "")).strip()[:64]
+    rows = [row for row in rows if search.casefold() in row.path.casefold()]
     page = GroupsPage(
+        search=search,
         title=view.t(N_("User groups")),
         groups=rows,
         can_add=view.may("groups.write"),
@@ -139,7 +144,13 @@ async def _show(
     status: int = 200,
 ) -> Response[str]:
     group = view.about_group
-    shown = {"name": group.name, "review": group.review, "parts": "", **(values or {})}
+    shown = {
+        "name": group.name,
+        "review": group.review,
+        "parts": "",
+        "parent": str(group.parent),
+        **(values or {}),
+    }
 
     def read(
         connection: sqlite3.Connection,
@@ -164,6 +175,7 @@ async def _show(
         history=history,
         low=low,
         tasks=tasks,
+        places=await view.read(lambda c: _places(view, c, group)),
     )
     return await view.show(page, status=status)
 
@@ -197,23 +209,38 @@ async def edit_group(view: FromView) -> Response[str]:
 @post("/users/groups/{group_id:int}/parts", **allow("groups.write", about="group", proof=True))
 async def top_up_group(view: FromView) -> Response[str]:
     """Give parts from the parent's remaining ones (root groups: out of nothing), or take back."""
-    form, errors = view.parse(PartsForm)
     about = view.about_group
-    if form is None:
+    return await change_parts(
+        view, about.path, f"/users/groups/{about.id}", _show,
+        lambda w, parts, note: quota.topup_group(w, about.id, parts, note=note),
+    )  # fmt: skip
+
+
+@post("/users/groups/{group_id:int}/move", **allow("groups.write", about="group", proof=True))
+async def move_group(view: FromView) -> Response[str]:
+    """Put a group with all below it under another one in reach."""
+    about = view.about_group
+    asked = view.field("parent")
+    parent = int(asked) if asked.isdecimal() and len(asked) < 18 else -1
+    offered = await view.read(lambda c: _places(view, c, about))
+    if parent not in {value for value, _ in offered}:
+        errors = {"parent": view.t(N_("Choose one of those offered."))}
         return await _show(view, values=lists_values(view), errors=errors, status=422)
-    parts, note = form.parts if form.way == "topup" else -form.parts, form.note
     try:
-        await view.write(lambda w: quota.topup_group(w, about.id, parts, note=note))
+        await view.write(lambda w: groups_edit.move_group(w, about.id, parent or None))
     except StoreError as error:
-        errors = {"parts": view.refusal(error)}
-        return await _show(view, values=lists_values(view), errors=errors, status=422)
-    text = (
-        N_("%(path)s has %(parts)s parts more.")
-        if parts > 0
-        else N_("%(parts)s parts taken back from %(path)s.")
-    )
-    flash = Flash(view.t(text, path=about.path, parts=f"{abs(parts):,}"))
-    return view.go(f"/users/groups/{about.id}", flash=flash)
+        return await _show(
+            view, values=lists_values(view), errors={"parent": view.refusal(error)}, status=409
+        )
+    return view.go(f"/users/groups/{about.id}", flash=Flash(view.t(N_("Moved, with all below it."))))
+
+
+def _places(view: View, connection: sqlite3.Connection, group: GroupRow) -> list[tuple[int, str]]:
+    """Where a group may be put: (id, path) of every group in reach but those inside it; 0 is the top."""
+    rows = list_groups(connection, view.within("groups.write"))
+    inside = {row.id for row in rows if row.path == group.path or row.path.startswith(f"{group.path}/")}
+    top = [(0, view.t(N_("None: a root group")))] if view.may("groups.root") else []
+    return top + [(row.id, row.path) for row in rows if row.id not in inside]
 
 
 @post("/users/groups/{group_id:int}/low", **allow("groups.write", about="group"))
@@ -240,4 +267,14 @@ async def delete_group(view: FromView) -> Response[str]:
     return view.go("/users/groups", flash=Flash(text))
 
 
-ROUTES = (groups, new_group_form, new_group, group, edit_group, top_up_group, set_group_low, delete_group)
+ROUTES = (
+    move_group,
+    groups,
+    new_group_form,
+    new_group,
+    group,
+    edit_group,
+    top_up_group,
+    set_group_low,
+    delete_group,
+)

@@ -1,9 +1,10 @@
 """What is done to a user from their page: top up, disable, delete, restore, role, new password."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, Protocol
 
 import msgspec
-from litestar import Response, post
+from litestar import Response, get, post
 from msgspec import Meta
 
 from admin import passwords
@@ -11,11 +12,14 @@ from admin.console import Flash
 from admin.i18n import N_
 from admin.pages.users import lists_values, password_flash, show_user
 from admin.permissions import Role, allow
+from admin.rendering import Page
 from admin.view import FromView, View
 from store import people_edit, quota
+from store.address_book import count_contacts
 from store.config_db import Writing
 from store.files import StoreError
 from store.owner_tasks import discard_previews, stop_running
+from store.people_list import UserRow
 from store.quota_low import Threshold, set_threshold
 from store.task_file import remove_folder
 
@@ -31,24 +35,41 @@ class PartsForm(msgspec.Struct, frozen=True):
 @post("/users/{user_id:int}/parts", **allow("users.write", about="user", proof=True))
 async def top_up_user(view: FromView) -> Response[str]:
     """Give parts from the group's remaining ones, or take back what is not used."""
-    form, errors = view.parse(PartsForm)
     user = view.about_user
-    if form is None:
-        return await show_user(view, values=lists_values(view), errors=errors, status=422)
-    parts, note = form.parts if form.way == "topup" else -form.parts, form.note
     in_flight = view.parts_of(user).in_flight
+    return await change_parts(
+        view, user.login, f"/users/{user.id}", show_user,
+        lambda w, parts, note: quota.topup_user(w, user.id, parts, note=note, in_flight=in_flight),
+    )  # fmt: skip
+
+
+class Show(Protocol):
+    """A page that shows itself again with what is wrong."""
+
+    async def __call__(
+        self, view: View, *, values: Mapping[str, str], errors: Mapping[str, str], status: int
+    ) -> Response[str]: ...
+
+
+async def change_parts(
+    view: View, name: str, path: str, show: Show, change: Callable[[Writing, int, str], None]
+) -> Response[str]:
+    """Top up or take back, of a user or a group: the form of both."""
+    form, errors = view.parse(PartsForm)
+    if form is None:
+        return await show(view, values=lists_values(view), errors=errors, status=422)
+    parts, note = form.parts if form.way == "topup" else -form.parts, form.note
     try:
-        await view.write(lambda w: quota.topup_user(w, user.id, parts, note=note, in_flight=in_flight))
+        await view.write(lambda w: change(w, parts, note))
     except StoreError as error:
         errors = {"parts": view.refusal(error)}
-        return await show_user(view, values=lists_values(view), errors=errors, status=422)
+        return await show(view, values=lists_values(view), errors=errors, status=422)
     text = (
-        N_("%(login)s has %(parts)s parts more.")
+        N_("%(name)s has %(parts)s parts more.")
         if parts > 0
-        else N_("%(parts)s parts taken back from %(login)s.")
+        else N_("%(parts)s parts taken back from %(name)s.")
     )
-    flash = Flash(view.t(text, login=user.login, parts=f"{abs(parts):,}"))
-    return view.go(f"/users/{user.id}", flash=flash)
+    return view.go(path, flash=Flash(view.t(text, name=name, parts=f"{abs(parts):,}")))
 
 
 class LowForm(msgspec.Struct, frozen=True):
@@ -177,4 +198,51 @@ async def reset_password(view: FromView) -> Response[str]:
     return view.go(f"/users/{user.id}", flash=password_flash(view, user.login, password))
 
 
-ROUTES = (top_up_user, set_user_low, set_user_state, set_user_role, reset_password)
+class AnonymisePage(Page, kw_only=True):
+    """The second step before somebody is forgotten."""
+
+    template = "user_anonymise.html"
+    user: UserRow
+    contacts: int
+    errors: Mapping[str, str]
+
+
+async def _anonymise(view: View, errors: Mapping[str, str], status: int = 200) -> Response[str]:
+    user = view.about_user
+    if user.state != "deleted" or user.anonymised_at:
+        return view.go(f"/users/{user.id}")
+    contacts = await view.read(lambda c: count_contacts(c, user.id))
+    page = AnonymisePage(title=view.t(N_("Make anonymous")), user=user, contacts=contacts, errors=errors)
+    return await view.show(page, status=status)
+
+
+@get("/users/{user_id:int}/anonymise", **allow("users.write", about="user"))
+async def anonymise_form(view: FromView) -> Response[str]:
+    """What is forgotten, what stays, and the login to be typed."""
+    return await _anonymise(view, {})
+
+
+@post("/users/{user_id:int}/anonymise", **allow("users.write", about="user", proof=True))
+async def anonymise_user(view: FromView) -> Response[str]:
+    """Forget for good who a deleted user was."""
+    user = view.about_user
+    if view.field("login").strip() != user.login:
+        said = view.t(N_("Type the login, %(login)s, to be sure."), login=user.login)
+        return await _anonymise(view, {"login": said}, 422)
+    try:
+        await view.write(lambda w: people_edit.anonymise(w, user.id))
+    except StoreError as error:
+        return await show_user(view, errors={"": view.refusal(error)}, status=409)
+    flash = Flash(view.t(N_("Nothing of %(login)s is kept but the login."), login=user.login))
+    return view.go("/users/deleted", flash=flash)
+
+
+ROUTES = (
+    anonymise_form,
+    anonymise_user,
+    top_up_user,
+    set_user_low,
+    set_user_state,
+    set_user_role,
+    reset_password,
+)
