@@ -383,6 +383,7 @@ def remember_how_lists_are_wanted(database: Database) -> None:
         database.execute(statement)
 
 
+@config_migrations()
 def let_people_be_forgotten(database: Database) -> None:
     """When a deleted user was made anonymous, for good."""
     database.execute("ALTER TABLE user ADD COLUMN anonymised_at INTEGER NOT NULL DEFAULT 0")
