@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from store.day_schema import ATTEMPT_BITS, first_id_of
+from store.day_schema import ATTEMPT_BITS, PART_THROUGH, first_id_of
 from store.files import StoreError
 from store.ids import id_day
 from store.model import FINAL_STATES, NO_CARRIER, Part, State
@@ -27,9 +27,11 @@ SCAN_PARTS = 4_000  # of one statement: some 100 pages
 SCAN_OUTCOMES = 30_000
 HEADS_MAX = 1_000  # candidates of one statement, where some of them may turn out not to fit
 SEEKS_MAX = 400  # (accounts times segments) up to which an index is quicker than reading on
+DENSE = 20  # times HEADS_MAX parts of some accounts in a segment: more are not looked at one by one
 SPREAD_MAX = 20_000  # parts in a range of numbers up to which they are sorted rather than looked for
 
 Ranges = tuple[tuple[int, int], ...]
+Block = tuple[list[tuple[int, int]], int]  # candidates, and the id down to which these are all
 
 
 class MessageFilter(msgspec.Struct, frozen=True):
@@ -220,9 +222,7 @@ class MessageReads(DayReads):
 
     # -- candidates -------------------------------------------------------------------------------
 
-    def _blocks(
-        self, day: int, wanted: MessageFilter, low: int, high: int, limit: int
-    ) -> Iterator[tuple[list[tuple[int, int]], int]]:
+    def _blocks(self, day: int, wanted: MessageFilter, low: int, high: int, limit: int) -> Iterator[Block]:
         """(candidates as (id, number of parts), newest first; the id down to which these are all) of a day."""
         segments: list[tuple[int, int]] = []
         search = search_path(self._files.path(day))
@@ -247,7 +247,7 @@ class MessageReads(DayReads):
 
     def _indexed(
         self, day: int, wanted: MessageFilter, segment: int, low: int, high: int, limit: int
-    ) -> Iterator[tuple[list[tuple[int, int]], int]]:
+    ) -> Iterator[Block]:
         """The same out of one segment of the search file."""
         search = search_path(self._files.path(day))
         column = "dest" if wanted.dests else "account"
@@ -262,6 +262,7 @@ class MessageReads(DayReads):
                 yield self._heads_of(day, wanted, some), some[-1]
             yield [], low
             return
+        span = high - low
         while low < high:
             rows: list[tuple[int]] = []
             with self._lend(search) as connection:
@@ -274,8 +275,14 @@ class MessageReads(DayReads):
             ids = sorted(ids_of(rows), reverse=True)[:HEADS_MAX]
             for some in chunks(ids):
                 yield self._heads_of(day, wanted, some), some[-1]
+            dense = len(ids) == HEADS_MAX and (high - ids[-1]) * DENSE < span
             high = ids[-1] if len(ids) == HEADS_MAX else low
             yield [], high
+            if (
+                dense and column == "account" and is_rare(wanted)
+            ):  # of much traffic, few ends: those are quicker
+                yield from self._scan(day, wanted, low, high, limit)
+                return
 
     def _spread(self, search: Path, dests: Ranges, segment: int, low: int, high: int) -> list[int] | None:
         """Ids of parts to ranges of numbers, newest first; None when they are too many to be sorted."""
@@ -299,41 +306,50 @@ class MessageReads(DayReads):
         with self._reader(day) as connection:
             rows = connection.execute(
                 f"SELECT p.id - p.part_no + 1, p.parts FROM part p WHERE p.id IN ({marks}) AND {where}"
-                " ORDER BY p.id DESC",
+                f" AND {_ended(wanted)} ORDER BY p.id DESC",
                 (*ids, *parameters),
             )
             return list(dict.fromkeys(rows.fetchall()))
 
-    def _scan(
-        self, day: int, wanted: MessageFilter, low: int, high: int, limit: int
-    ) -> Iterator[tuple[list[tuple[int, int]], int]]:
-        """The same by reading on, from the parts or from the outcomes."""
+    def _scan(self, day: int, wanted: MessageFilter, low: int, high: int, limit: int) -> Iterator[Block]:
+        """The same by reading on: from the parts, from the outcomes, or from what is open and old."""
+        if is_rare(wanted):
+            yield from self._read_on(day, wanted, _OUTCOMES, low, high, limit)
+            return
+        if wanted.states and not wanted.states & FINAL_STATES:
+            with self._reader(day) as connection:
+                row = connection.execute("SELECT value FROM mark WHERE name = ?", (PART_THROUGH,)).fetchone()
+            young = max(low, min(high, row[0] + 1))
+            yield from self._read_on(day, wanted, _PARTS, young, high, limit)
+            yield from self._read_on(day, wanted, _OPEN, low, young, limit)
+            return
+        yield from self._read_on(day, wanted, _PARTS, low, high, limit)
+
+    def _read_on(
+        self, day: int, wanted: MessageFilter, source: "_Source", low: int, high: int, limit: int
+    ) -> Iterator[Block]:
         where, parameters = _conditions(wanted)
-        states = wanted.states
-        rare = bool(states) and states <= FINAL_STATES and State.DELIVERED not in states
-        table, key, rows = ("outcome", "part_id", SCAN_OUTCOMES) if rare else ("part", "id", SCAN_PARTS)
-        source = "part p"
-        if rare:
-            source = "outcome o CROSS JOIN part p ON p.id = o.part_id"
-            where = f"o.state IN ({','.join(str(int(state)) for state in sorted(states))}) AND {where}"
-            if wanted.errors:
-                where += f" AND o.error IN ({','.join(str(int(error)) for error in sorted(wanted.errors))})"
+        if source is not _PARTS:
             where = where.replace(_FIRST_PART, "1")
-        elif states and not states & FINAL_STATES:
-            where += " AND (p.parts > 1 OR NOT EXISTS (SELECT 1 FROM outcome o WHERE o.part_id = p.id))"
-        heads_max = HEADS_MAX if states or wanted.errors or wanted.needles else limit + 1
+        if source is _OUTCOMES:
+            where = f"{_end_is(wanted)} AND {where}"
+        elif source is _PARTS:
+            where += f" AND {_ended(wanted)}"
+        filtered = wanted.states or wanted.errors or wanted.needles
+        heads_max = HEADS_MAX if filtered else limit + 1
+        key, rows = source.key, SCAN_OUTCOMES if source is _OUTCOMES else SCAN_PARTS
         while low < high:
             with self._reader(day) as connection:
                 reached, count = connection.execute(
-                    f"SELECT min({key}), count(*) FROM (SELECT {key} FROM {table} WHERE {key} < ? AND {key} >= ?"
-                    f" ORDER BY {key} DESC LIMIT ?)",
+                    f"SELECT min(id), count(*) FROM (SELECT {key} AS id FROM {source.table} WHERE {key} < ? AND"
+                    f" {key} >= ? ORDER BY {key} DESC LIMIT ?)",
                     (high, low, rows),
                 ).fetchone()
                 if count < rows:
                     reached = low
                 found = connection.execute(
-                    f"SELECT p.id - p.part_no + 1, p.parts FROM {source} WHERE {'o.part_id' if rare else 'p.id'}"
-                    f" BETWEEN ? AND ? AND {where} ORDER BY {'o.part_id' if rare else 'p.id'} DESC LIMIT ?",
+                    f"SELECT p.id - p.part_no + 1, p.parts FROM {source.joined} WHERE {source.named}"
+                    f" BETWEEN ? AND ? AND {where} ORDER BY {source.named} DESC LIMIT ?",
                     (reached, high - 1, *parameters, heads_max),
                 ).fetchall()
             if len(found) == heads_max:
@@ -342,7 +358,44 @@ class MessageReads(DayReads):
             high = reached
 
 
+class _Source(msgspec.Struct, frozen=True):
+    """What is read on through: a table, its key, and how its rows lead to parts."""
+
+    table: str
+    key: str
+    joined: str
+    named: str
+
+
+_PARTS = _Source("part", "id", "part p", "p.id")
+_OUTCOMES = _Source("outcome", "part_id", "outcome o CROSS JOIN part p ON p.id = o.part_id", "o.part_id")
+_OPEN = _Source("open_part", "id", "open_part o CROSS JOIN part p ON p.id = o.id", "o.id")
 _FIRST_PART = "p.part_no = 1"
+
+
+def is_rare(wanted: MessageFilter) -> bool:
+    """Whether only ends are wanted that few messages have."""
+    return bool(wanted.states) and wanted.states <= FINAL_STATES and State.DELIVERED not in wanted.states
+
+
+def _end_is(wanted: MessageFilter) -> str:
+    """SQL: whether outcome `o` is one that is wanted."""
+    where = f"o.state IN ({','.join(str(int(state)) for state in sorted(wanted.states))})"
+    if wanted.errors:
+        where += f" AND o.error IN ({','.join(str(int(error)) for error in sorted(wanted.errors))})"
+    return where
+
+
+def _ended(wanted: MessageFilter) -> str:
+    """SQL: whether the message of part `p` can be in a wanted state, as far as one look tells."""
+    if is_rare(wanted):
+        return (
+            "EXISTS (SELECT 1 FROM outcome o WHERE o.part_id BETWEEN p.id - p.part_no + 1 AND"
+            f" p.id - p.part_no + p.parts AND {_end_is(wanted)})"
+        )
+    if wanted.states and not wanted.states & FINAL_STATES:
+        return "(p.parts > 1 OR NOT EXISTS (SELECT 1 FROM outcome o WHERE o.part_id = p.id))"
+    return "1"
 
 
 def _conditions(wanted: MessageFilter) -> tuple[str, list[object]]:

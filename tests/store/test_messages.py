@@ -54,10 +54,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStor
     parts, attempts, ends = some_traffic(1)
     some = [one for one in parts if id_day(one.id) < TODAY]
     rest = [one for one in parts if id_day(one.id) == TODAY]
+    made_ms = NOON_MS + 60_000
     for half in (some, rest[: len(rest) // 2], rest[len(rest) // 2 :]):
         made.apply(Changes(parts=half))
         if request.param == "segments":
             made.index_recent()
+        if request.param == "sealed":
+            while made.maintain(made_ms).more:
+                pass
     made.apply(Changes(attempts=attempts))
     made.apply(Changes(outcomes=ends))
     if request.param == "sealed":
@@ -107,6 +111,14 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         {"states": frozenset({State.FAILED}), "taken": True},
         lambda row: row.state == State.FAILED and row.taken,
     ),
+    "failed of an account": (
+        {"states": frozenset({State.FAILED}), "accounts": frozenset({3})},
+        lambda row: row.state == State.FAILED and row.parts[0].account == 3,
+    ),
+    "waiting of an account": (
+        {"states": frozenset({State.QUEUED, State.SENT}), "accounts": frozenset({3})},
+        lambda row: row.state < State.DELIVERED and row.parts[0].account == 3,
+    ),
     "failures": (
         {"states": frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN}), "errors": frozenset({27})},
         lambda row: row.state in (State.FAILED, State.EXPIRED, State.UNKNOWN) and row.error == 27,
@@ -138,13 +150,21 @@ def test_every_filter_finds_what_reading_everything_finds(store: SqliteStore, ca
     assert store.count_messages(wanted, END, 1000, budget_s=-1.0) == 1000
 
 
-@pytest.mark.parametrize("case", ["account", "number", "prefix", "failed", "text", "waiting", "all"])
+@pytest.mark.parametrize(
+    "case", ["account", "failed of an account", "number", "prefix", "failed", "text", "waiting", "all"]
+)
 def test_small_steps_lose_and_repeat_nothing(
     store: SqliteStore, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrowed, fits = CASES[case]
     expected = [row.id for row in everything(store) if fits(row)]
-    for name, value in (("SCAN_PARTS", 5), ("SCAN_OUTCOMES", 3), ("HEADS_MAX", 4), ("SPREAD_MAX", 6)):
+    for name, value in (
+        ("SCAN_PARTS", 5),
+        ("SCAN_OUTCOMES", 3),
+        ("HEADS_MAX", 4),
+        ("SPREAD_MAX", 6),
+        ("DENSE", 2),
+    ):
         monkeypatch.setattr(f"store.reads_messages.{name}", value)
     for limit, budget_s in ((1000, 60.0), (3, 60.0), (2, 0.0)):
         assert pages(store, MessageFilter(**narrowed), limit, budget_s) == expected
