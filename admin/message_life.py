@@ -99,7 +99,8 @@ class Teller:
     def _moments(self, part: Part, attempts: list[Attempt], *, taken: bool) -> Iterator[Moment]:
         yield self._accepted(part)
         yield from self._screened(part)
-        yield self._routed(part)
+        if self._carriers is not None or part.carrier == NO_CARRIER:
+            yield self._routed(part)
         if part.deliver_at > part.accepted_at:
             yield Moment(part.deliver_at, self._t(N_("Due, as scheduled")))
         for attempt in attempts:
@@ -156,10 +157,8 @@ class Teller:
     def _routed(self, part: Part) -> Moment:
         if part.carrier == NO_CARRIER:
             return Moment(part.accepted_at, self._t(N_("A test message: it goes to no carrier")))
-        lines = []
-        if self._carriers is not None:
-            route = self._view.console.operations.route_title(part.route)
-            lines.append(self._t(N_("Route %(route)s"), route=route or f"#{part.route}"))
+        route = self._view.console.operations.route_title(part.route)
+        lines = [self._t(N_("Route %(route)s"), route=route or f"#{part.route}")]
         if _detail(part).get("failover"):
             lines.append(self._t(N_("The carriers before it were down.")))
         return Moment(

@@ -14,7 +14,16 @@ from admin.i18n import N_
 from admin.list_export import STEP
 from admin.lists import Act, Cell, Column, Empty, Filter, ListSpec, Row
 from admin.message_sight import Sight, is_clear, number_shown, sight_of, text_shown
-from admin.message_words import CHOICES, FAILURES, code_of, read_code, reason_of, shown_as, states_of
+from admin.message_words import (
+    CHOICES,
+    FAILURES,
+    NO_REASON,
+    code_of,
+    read_code,
+    reason_of,
+    shown_as,
+    states_of,
+)
 from admin.permissions import Role
 from admin.rendering import format_time
 from admin.view import View
@@ -317,6 +326,7 @@ class MessageList:
             text = text[: SHOWN_CHARACTERS - 1] + "…"
         key, shown = shown_as(message.state, taken=message.taken)
         code = code_of(message.state, message.error, taken=message.taken)
+        why = reason_of(message.state, message.error, taken=message.taken, language=view.language)
         href = f"/reports/messages/{message.id}"
         listing = f"/settings/blacklist?tab=group&message={message.id}"
         user = Cell(told.owner.login if told.owner else f"#{first.account}", note=told.group_path)
@@ -333,8 +343,7 @@ class MessageList:
                 *([] if own or in_task else [user]),
                 *([] if in_task else [Cell(first.sms_type, self._types.get(first.sms_type, str(first.sms_type)))]),
                 Cell(key, view.t(shown.title), tone=shown.tone),
-                Cell(reason_of(message.state, message.error, taken=message.taken, language=view.language),
-                     note="" if code == "none" else code),
+                Cell(why, note="" if code == NO_REASON or code in why else code),
                 Cell(first.parts),
                 Cell("", actions=(Act(view.t(N_("Blacklist")), listing, "ban", post=False),)),
             )

@@ -306,7 +306,7 @@ class MessageReads(DayReads):
         with self._reader(day) as connection:
             rows = connection.execute(
                 f"SELECT p.id - p.part_no + 1, p.parts FROM part p WHERE p.id IN ({marks}) AND {where}"
-                f" AND {_ended(wanted)} ORDER BY p.id DESC",
+                f" AND {_ended(wanted, day)} ORDER BY p.id DESC",
                 (*ids, *parameters),
             )
             return list(dict.fromkeys(rows.fetchall()))
@@ -333,8 +333,8 @@ class MessageReads(DayReads):
             where = where.replace(_FIRST_PART, "1")
         if source is _OUTCOMES:
             where = f"{_end_is(wanted)} AND {where}"
-        elif source is _PARTS:
-            where += f" AND {_ended(wanted)}"
+        else:
+            where += f" AND {_ended(wanted, day)}"
         filtered = wanted.states or wanted.errors or wanted.needles
         heads_max = HEADS_MAX if filtered else limit + 1
         key, rows = source.key, SCAN_OUTCOMES if source is _OUTCOMES else SCAN_PARTS
@@ -386,7 +386,7 @@ def _end_is(wanted: MessageFilter) -> str:
     return where
 
 
-def _ended(wanted: MessageFilter) -> str:
+def _ended(wanted: MessageFilter, day: int) -> str:
     """SQL: whether the message of part `p` can be in a wanted state, as far as one look tells."""
     if is_rare(wanted):
         return (
@@ -394,7 +394,12 @@ def _ended(wanted: MessageFilter) -> str:
             f" p.id - p.part_no + p.parts AND {_end_is(wanted)})"
         )
     if wanted.states and not wanted.states & FINAL_STATES:
-        return "(p.parts > 1 OR NOT EXISTS (SELECT 1 FROM outcome o WHERE o.part_id = p.id))"
+        sent = ""
+        if wanted.states == {State.SENT}:
+            sent = f" AND {accepted_sql(day)}"
+        elif State.SENT not in wanted.states:
+            sent = f" AND NOT {accepted_sql(day)}"
+        return f"(p.parts > 1 OR (NOT EXISTS (SELECT 1 FROM outcome o WHERE o.part_id = p.id){sent}))"
     return "1"
 
 

@@ -115,6 +115,8 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         {"states": frozenset({State.FAILED}), "accounts": frozenset({3})},
         lambda row: row.state == State.FAILED and row.parts[0].account == 3,
     ),
+    "sent": ({"states": frozenset({State.SENT})}, lambda row: row.state == State.SENT),
+    "queued": ({"states": frozenset({State.QUEUED})}, lambda row: row.state == State.QUEUED),
     "waiting of an account": (
         {"states": frozenset({State.QUEUED, State.SENT}), "accounts": frozenset({3})},
         lambda row: row.state < State.DELIVERED and row.parts[0].account == 3,
