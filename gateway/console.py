@@ -14,6 +14,7 @@ from gateway.api.invalid import Invalid
 from gateway.control_store import number_reader
 from gateway.control_traffic import described, message_number
 from gateway.message_texts import ReceiptSaid, message_text, needles, receipt_said
+from gateway.ports import ThreadedStore
 from gateway.smpp.segments import segment_info
 from gateway.status import Status, status_report
 from store.model import Part, Receipt, State
@@ -63,9 +64,8 @@ class TextFigures(msgspec.Struct, frozen=True):
 class ConsoleOperations:
     """Handed to the console; its calls belong on the event loop."""
 
-    def __init__(self, daemon: "Daemon", store: TrafficStore) -> None:
+    def __init__(self, daemon: "Daemon") -> None:
         self._daemon = daemon
-        self._store = store
         self._number = number_reader(daemon.config.smpp.home_country)
 
     async def reload(self) -> None:
@@ -244,8 +244,10 @@ class ConsoleOperations:
 
     def traffic(self) -> SqliteStore:
         """The traffic store, to be read from any thread."""
-        assert isinstance(self._store, SqliteStore)
-        return self._store
+        port = self._daemon.ports.store
+        assert isinstance(port, ThreadedStore)
+        assert isinstance(port.store, SqliteStore)
+        return port.store
 
     def message_text(self, parts: Sequence[Part]) -> str:
         """The text of a message from its parts."""
@@ -261,7 +263,7 @@ class ConsoleOperations:
 
     def message_number(self, text: str) -> int:
         """The message that somebody names by the id that they were given, 0 for what is no id."""
-        return message_number(text, self._store.days(), node=self._daemon.config.store.node)
+        return message_number(text, self.traffic().days(), node=self._daemon.config.store.node)
 
     def shown_message_id(self, message_id: int) -> str:
         """A message's id as the HTTP API gives it."""

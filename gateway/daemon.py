@@ -406,10 +406,9 @@ async def listen_console(daemon: Daemon, nursery: trio.Nursery) -> None:
     from gateway.console import ConsoleOperations
 
     settings, clock = daemon.config.console, daemon.ports.clock
-    traffic = await daemon.ports.store.read(lambda store: store)
     console = Console(
         daemon.configuration,
-        ConsoleOperations(daemon, traffic),
+        ConsoleOperations(daemon),
         ConsoleOptions(
             settings.public_url,
             settings.trusted_proxies,

@@ -20,7 +20,7 @@ from store.tasks import TaskFilter, TaskRow
 
 SHOWN_MAX = 10
 QUERY_CHARACTERS_MAX = 100
-NUMBER_DIGITS_MIN = 7  # fewer are a task's number
+NUMBER_DIGITS_MIN = 4  # fewer begin too many numbers
 TASK_DIGITS_MAX = 18
 
 
