@@ -1,9 +1,9 @@
 """A small HTTP/1.1 client for posting to strangers: each connection goes to an address that was checked.
 
-It does one thing: POST a body, read the status. It follows no redirects, reads no proxy out of the environment,
-keeps no cookies, and reads at most 64 KiB of an answer. The name is looked up for each new connection, every
-address of it is judged, and the connection goes to one of those very addresses, so a name server that answers
-differently the second time gains nothing. TLS is verified against the name.
+It POSTs a body and reads the status, or makes another request and reads all of its answer. It follows no redirects,
+reads no proxy out of the environment, keeps no cookies, and reads at most 64 KiB of an answer. The name is looked up
+for each new connection, every address of it is judged, and the connection goes to one of those very addresses, so a
+name server that answers differently the second time gains nothing. TLS is verified against the name.
 """
 
 import ssl
@@ -47,24 +47,39 @@ class Answer(msgspec.Struct, frozen=True):
     retry_after_s: float = 0.0
 
 
-class _Reader:
-    """Reads one answer with llhttp."""
+class Fetched(msgspec.Struct, frozen=True):
+    """A whole answer, as far as it is read."""
 
-    def __init__(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
+    status: int
+    body: bytes
+    content_type: str
+
+
+class _Reader:
+    """Reads one answer with llhttp; its body only where that is wanted."""
+
+    def __init__(self, *, body_wanted: bool = False) -> None:
         self.status = 0
         self.known = False  # the final head is there
         self.whole = False
         self.retry_after = b""
         self.keep_alive = False
         self.octets = 0
+        self.body = bytearray()
+        self.content_type = b""
+        if body_wanted:
+            self.on_body = self.body.extend
+        self.parser = httptools.HttpResponseParser(self)  # looks now for what it is to call
 
     def on_message_begin(self) -> None:
         self.retry_after = b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after":
+        name = name.lower()
+        if name == b"retry-after":
             self.retry_after = value
+        elif name == b"content-type":
+            self.content_type = value
 
     def on_headers_complete(self) -> None:
         self.status = self.parser.get_status_code()
@@ -97,6 +112,25 @@ class Connection:
         self.used = True
         return reader.status, reader.retry_after
 
+    async def fetch(self, request: bytes) -> Fetched:
+        """The whole answer, up to ANSWER_OCTETS_MAX. Raises Failed, OSError, trio's errors of streams."""
+        reader = self._reader = _Reader(body_wanted=True)
+        await self._stream.send_all(request)
+        while not reader.whole and reader.octets < ANSWER_OCTETS_MAX:
+            if not await self._read(reader):
+                if not reader.known:
+                    raise Failed("The connection was closed before an answer came.")
+                break
+        if not reader.known:
+            raise Failed(f"The head of the answer is longer than {ANSWER_OCTETS_MAX} octets.")
+        self.used = True
+        return Fetched(reader.status, bytes(reader.body), reader.content_type.decode("latin-1"))
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the last answer was read whole and the other side keeps the connection."""
+        return self._reader.whole and self._reader.keep_alive and self._reader.status != 101
+
     async def finish(self) -> bool:
         """Read the rest of the answer; whether the connection can be used again.
 
@@ -110,7 +144,7 @@ class Connection:
                         return False
             except (Failed, OSError, trio.BrokenResourceError):
                 return False
-        return reader.whole and reader.keep_alive and reader.status != 101
+        return self.reusable
 
     async def _read(self, reader: _Reader) -> bool:
         data = bytes(await self._stream.receive_some(RECEIVE_OCTETS))
@@ -179,11 +213,33 @@ class Client:
             return Answer(status, retry_after_s(retry_after, self._wall_ms() / 1000))
         finally:
             if connection is not None:
-                if keep and not self._closed:
-                    connection.idle_since = self._now()
-                    self._idle.append(connection)
-                else:
-                    await connection.close()
+                await self._put_back(connection, keep=keep)
+
+    async def fetch(self, target: Target, request: bytes) -> Fetched:
+        """Make any request, head and body as they go out, and read its answer; the caller bounds the time.
+
+        Raises Failed.
+        """
+        while True:
+            connection = await self._take() or Connection(await self._open(target))
+            fresh, keep = not connection.used, False
+            try:
+                fetched = await connection.fetch(request)
+                keep = connection.reusable
+                return fetched
+            except (Failed, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                if fresh:
+                    raise _failed(error) from error
+                # A kept connection that its server had closed meanwhile says nothing of the receiver.
+            finally:
+                await self._put_back(connection, keep=keep)
+
+    async def _put_back(self, connection: Connection, *, keep: bool) -> None:
+        if keep and not self._closed:
+            connection.idle_since = self._now()
+            self._idle.append(connection)
+        else:
+            await connection.close()
 
     async def _take(self) -> Connection | None:
         now = self._now()
