@@ -88,7 +88,8 @@ class HttpFront:
 
     def _routes(self) -> list[Route]:
         core, needs = self._core, self.keys.needs
-        idempotency = Idempotency(core, self.ledger)
+        idempotency = Idempotency(core, self.ledger, self._daemon.configuration.sealer)
+        kept = idempotency.kept
         self.dedupe = dedupe = Dedupe(core, self.ledger)
         messages = Messages(core, self.door, idempotency, dedupe)
         queries = Queries(core, self.ledger)
@@ -112,26 +113,26 @@ class HttpFront:
             Route("GET", "/v1/messages", queries.messages, read),
             Route("GET", "/v1/messages/{id}", queries.message, read),
             Route("DELETE", "/v1/messages/{id}", queries.cancel, send),
-            Route("POST", "/v1/estimate", messages.estimate, send, small),
+            Route("POST", "/v1/estimate", kept(messages.estimate), send, small),
             Route("POST", "/v1/batches", batches.post, admit_batch),
             Route("GET", "/v1/batches/{id}", groups.batch, read),
             Route("GET", "/v1/batches/{id}/messages", groups.messages, read),
-            Route("POST", "/v1/batches/{id}/cancel", groups.cancel, send),
-            Route("POST", "/v1/batches/{id}/pause", groups.pause, send),
-            Route("POST", "/v1/batches/{id}/resume", groups.resume, send),
+            Route("POST", "/v1/batches/{id}/cancel", kept(groups.cancel), send),
+            Route("POST", "/v1/batches/{id}/pause", kept(groups.pause), send),
+            Route("POST", "/v1/batches/{id}/resume", kept(groups.resume), send),
             Route("GET", "/v1/inbound", queries.inbound, inbound),
             Route("GET", "/v1/events", self.event_queries.events, needs("read", "inbound", "admin")),
             Route("GET", "/v1/stream", stream.open, needs("send", "read", "inbound", "admin")),
             Route("GET", "/v1/balance", queries.balance, read),
-            Route("POST", "/v1/webhooks", hooks.add, manage, small),
+            Route("POST", "/v1/webhooks", kept(hooks.add), manage, small),
             Route("GET", "/v1/webhooks", hooks.list, manage),
             Route("GET", "/v1/webhooks/{id}", hooks.one, manage),
             Route("PATCH", "/v1/webhooks/{id}", hooks.change, manage, small),
             Route("DELETE", "/v1/webhooks/{id}", hooks.remove, manage),
-            Route("POST", "/v1/webhooks/{id}/rotate", hooks.rotate, manage, small),
-            Route("POST", "/v1/webhooks/{id}/test", hooks.test, manage, small),
+            Route("POST", "/v1/webhooks/{id}/rotate", kept(hooks.rotate), manage, small),
+            Route("POST", "/v1/webhooks/{id}/test", kept(hooks.test), manage, small),
             Route("GET", "/v1/webhooks/{id}/dead_letters", hooks.dead_letters, manage),
-            Route("POST", "/v1/webhooks/{id}/replay", hooks.replay, manage, small),
+            Route("POST", "/v1/webhooks/{id}/replay", kept(hooks.replay), manage, small),
             Route("GET", "/v1/templates", queries.templates, send),
             Route("GET", "/v1/openapi.json", self._openapi),
             Route("GET", "/v1/reference", self._reference),

@@ -13,10 +13,11 @@ import structlog
 
 from gateway.api.keys import Identity
 from gateway.api.ledger import Ledger
-from gateway.http.messages import JSON, Later, Request, Response, all_resolved
+from gateway.http.messages import JSON, Answer, Handler, Later, Request, Response, all_resolved
 from gateway.http.problems import FieldError, problem
 from store.api_db import ApiChanges, KeyRow
 from store.model import Part
+from store.secrets import Sealer
 
 if TYPE_CHECKING:
     from gateway.core import Core
@@ -34,9 +35,10 @@ Rebuild = Callable[[Request, int], Awaitable[Response | None]]
 
 
 class Idempotency:
-    def __init__(self, core: "Core", ledger: Ledger) -> None:
+    def __init__(self, core: "Core", ledger: Ledger, sealer: Sealer) -> None:
         self._core = core
         self._ledger = ledger
+        self._sealer = sealer
         self._running: set[tuple[int, str]] = set()
 
     async def once(
@@ -54,12 +56,9 @@ class Idempotency:
             known. `start` sets `claim.row.fingerprint` then.
         """
         identity: Identity = request.context
-        key = (request.headers.get(b"idempotency-key") or b"").decode("latin-1").strip().strip('"')
-        if not 0 < len(key) <= KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
-            detail = f"An idempotency key has 1 to {KEY_CHARACTERS_MAX} visible ASCII characters."
-            return problem(
-                "validation", detail, request, errors=[FieldError("", "bad-idempotency-key", detail)]
-            )
+        key = key_of(request)
+        if not key:
+            return _bad_key(request)
         name = (identity.account.id, key)
         if name in self._running:
             return _in_progress(request)
@@ -82,6 +81,35 @@ class Idempotency:
             return await self._first(start(claim), claim)
         finally:
             self._running.discard(name)
+
+    def kept(self, handler: Handler) -> Handler:
+        """A handler of a POST that sends nothing, so that it takes an Idempotency-Key as well.
+
+        What it answered is known once it has happened: a crash just between lets a repetition happen again.
+        """
+
+        def handle(request: Request) -> Answer | Awaitable[Answer]:
+            if b"idempotency-key" not in request.headers:
+                return handler(request)
+            return self._kept(request, handler)
+
+        return handle
+
+    async def _kept(self, request: Request, handler: Handler) -> Response:
+        async def run(claim: "Claim") -> Response:
+            answer = handler(request)
+            response = await answer if isinstance(answer, Awaitable) else answer
+            assert isinstance(response, Response)
+            if response.status < 300:
+                row = claim.row
+                row.status = response.status
+                row.location = next((v.decode() for name, v in response.headers if name == b"location"), "")
+                # It may hold a secret, which is in no file as it is.
+                row.body = self._sealer.seal(response.body.decode(), _context(row))
+                await self._ledger.submit(ApiChanges(keys=[row])).stored()
+            return response
+
+        return await self.once(request, run, _nothing)
 
     async def _first(self, started: Later | Awaitable[Response], claim: "Claim") -> Response:
         if isinstance(started, Later):
@@ -106,7 +134,8 @@ class Idempotency:
             headers = [REPLAYED]
             if known.location:
                 headers.append((b"location", known.location.encode()))
-            return Response(known.status, known.body, JSON, headers)
+            body = known.body if known.subject else self._sealer.unseal(known.body, _context(known)).encode()
+            return Response(known.status, body, JSON, headers)
         response = await rebuild(request, known.subject)
         if response is not None:
             response.headers = [*response.headers, REPLAYED]
@@ -123,6 +152,26 @@ class Claim:
         """The rows to make durable before the subject is."""
         self.row.subject = subject
         return ApiChanges(keys=[self.row])
+
+
+async def _nothing(request: Request, subject: int) -> None:
+    return None
+
+
+def _context(row: KeyRow) -> str:
+    return f"idempotency key {row.key} of account {row.account}"
+
+
+def key_of(request: Request) -> str:
+    """The request's key, "" for one that is none."""
+    key = (request.headers.get(b"idempotency-key") or b"").decode("latin-1").strip().strip('"')
+    visible = key.isascii() and key.isprintable() and " " not in key
+    return key if visible and len(key) <= KEY_CHARACTERS_MAX else ""
+
+
+def _bad_key(request: Request) -> Response:
+    detail = f"An idempotency key has 1 to {KEY_CHARACTERS_MAX} visible ASCII characters."
+    return problem("validation", detail, request, errors=[FieldError("", "bad-idempotency-key", detail)])
 
 
 def fingerprint_of(request: Request) -> bytes:

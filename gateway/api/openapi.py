@@ -104,7 +104,7 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         }
         for parameter in operation.parameters
     ]
-    if operation.idempotent:
+    if operation.repeatable:
         parameters.append(_IDEMPOTENCY)
     made: dict[str, Any] = {
         "operationId": operation.name,
@@ -137,7 +137,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     names = ["X-Request-Id"]
     if operation.status == 202:
         names += ["Location", "RateLimit", "RateLimit-Policy"]
-    if operation.idempotent:
+    if operation.repeatable:
         names.append("Idempotency-Replayed")
     success: dict[str, Any] = {
         "description": _SUCCESSES[operation.status],

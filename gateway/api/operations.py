@@ -42,8 +42,8 @@ class Operation(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     example: Any = None
-    idempotent: bool = False
     answer_type: str = "application/json"
+    repeatable: bool = False  # under an Idempotency-Key: every POST
     links: tuple[str, ...] = ()  # operations that take the `id` of its answer
     also_answers: str = ""  # another content type, for those who accept it
     spoken: tuple[Any, ...] = ()  # types of what is said on a connection that changes its protocol
@@ -80,11 +80,11 @@ _SEND = (
     "review-required",
     "no-route",
     "conflict",
-    "idempotency-in-progress",
-    "idempotency-mismatch",
 )
+# Every POST takes an Idempotency-Key, and may answer these for it.
+REPEATED = ("validation", "idempotency-in-progress", "idempotency-mismatch")
 
-OPERATIONS: dict[str, Operation] = {
+_TABLE: dict[str, Operation] = {
     "POST /v1/messages": Operation(
         "send_message",
         "Send a message",
@@ -96,7 +96,6 @@ OPERATIONS: dict[str, Operation] = {
         shapes.MessageIn,
         problems=_SEND,
         example={"to": "+8613800138000", "text": "您好", "client_ref": "ord-991"},
-        idempotent=True,
         links=("get_message", "cancel_message"),
     ),
     "GET /v1/messages": Operation(
@@ -160,7 +159,6 @@ OPERATIONS: dict[str, Operation] = {
         shapes.MessageIn,
         problems=_SEND,
         example={"defaults": {"text": "您好"}, "recipients": ["+8613800138000", "+8613800138001"]},
-        idempotent=True,
         links=("get_batch", "list_batch_messages", "pause_batch", "resume_batch", "cancel_batch"),
     ),
     "GET /v1/batches/{id}": Operation(
@@ -368,6 +366,15 @@ OPERATIONS: dict[str, Operation] = {
         answer_type="text/plain",
         also_answers="text/html",
     ),
+}
+
+OPERATIONS: dict[str, Operation] = {
+    name: msgspec.structs.replace(
+        one, repeatable=True, problems=tuple(dict.fromkeys((*one.problems, *REPEATED)))
+    )
+    if name.startswith("POST ")
+    else one
+    for name, one in _TABLE.items()
 }
 
 

@@ -207,10 +207,19 @@ class MessageError(msgspec.Struct, omit_defaults=True):
     ]
     detail: Annotated[str, Meta(description="What happened, in words.")]
     permanent: Annotated[bool, Meta(description="false: sending it again later may work.")]
+    group: Annotated[
+        Literal["gateway", "carrier", "network"],
+        Meta(
+            description="Whose word it is: ours, a carrier's that refused it, or the network's out of a receipt."
+        ),
+    ]
     smpp_status: Annotated[
         str, Meta(description="The carrier's command_status by name, where it refused the message.")
     ] = ""
-    network_error: Annotated[
+    dlr_stat: Annotated[str, Meta(description="The receipt's state, in the word of SMPP 3.4 appendix B.")] = (
+        ""
+    )
+    dlr_err: Annotated[
         int, Meta(description="The network's error out of the receipt; the carrier's manual explains it.")
     ] = 0
 

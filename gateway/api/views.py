@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from filters.receipts import explain_network_error
 from filters.verdict import NONE, OURS_FROM, VERDICTS, explain, name_of
 from gateway.api import ids
 from gateway.api.build import encoding_name
@@ -115,18 +116,26 @@ def error_of(state: State, error: int, taken: bool) -> MessageError:
     had taken the message, the network's error out of the receipt.
     """
     status = STATUSES[state]
-    if error in (0, NO_ERROR, NONE):
-        return MessageError(status, _SENTENCES.get(status, "The carrier gave no reason."), True)
-    if error >= OURS_FROM:
+    if error >= OURS_FROM and error not in (NO_ERROR, NONE):
         verdict = next((v for reason, v in VERDICTS.items() if reason == error), None)
-        return MessageError(name_of(error), explain(error), verdict.permanent if verdict else True)
+        permanent = verdict.permanent if verdict else True
+        return MessageError(name_of(error), explain(error), permanent, "gateway")
+    word = _WORDS.get(state, "")
+    if error in (0, NO_ERROR, NONE):
+        why = _SENTENCES.get(status, "The carrier gave no reason.")
+        return MessageError(status, why, True, "network" if taken else "carrier", "", word if taken else "")
     if taken:
-        return MessageError(
-            status, f"The receipt says error {error}; the carrier's manual explains it.", True, "", error
-        )
-    return MessageError("refused-by-carrier", explain(error), True, name_of(error))
+        return MessageError(status, explain_network_error(error), True, "network", "", word, error)
+    return MessageError("refused-by-carrier", explain(error), True, "carrier", name_of(error))
 
 
+_WORDS = {
+    State.FAILED: "UNDELIV",
+    State.EXPIRED: "EXPIRED",
+    State.REJECTED: "REJECTD",
+    State.CANCELLED: "DELETED",
+    State.UNKNOWN: "UNKNOWN",
+}
 _SENTENCES = {
     "undelivered": "The network could not deliver it and gave no reason.",
     "expired": "The network gave up: the handset was not reached in time.",

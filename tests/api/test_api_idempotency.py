@@ -8,6 +8,7 @@ import trio
 from gateway.api import ids
 from gateway.api.idempotency import KEEP_MS
 from store.api_db import ApiChanges, ApiStore, KeyRow
+from tests.api.test_api_webhooks import ALLOWED, MANAGER, WITH_KEYS
 from tests.api.world import OTHER_KEY, TO, Api, running
 from tests.gateway.http_client import Reply
 
@@ -207,3 +208,47 @@ def test_ids_sort_as_they_were_minted() -> None:
         assert ids.read("msg", wrong) == 0
     assert ids.read("msg", "1234567890123456789") == 1234567890123456789
     assert ids.read("msg", shown[4].lower()) == 1 << 30
+
+
+async def test_a_post_that_sends_nothing_takes_a_key_as_well(tmp_path: Path) -> None:
+    """A repeated rotation would throw away the secret that the first answer told."""
+    async with running(tmp_path, document=WITH_KEYS, webhooks=ALLOWED) as world:
+        api = await world.connect(MANAGER)
+        body = {"name": "crm", "url": "http://127.0.0.1:9/sms"}
+        added = await once(api, "a", body, "/v1/webhooks")
+        assert added.status == 201
+        path = added.headers["location"] + "/rotate"
+        rotated = await once(api, "b", {}, path)
+    async with running(tmp_path, document=WITH_KEYS, webhooks=ALLOWED) as world:
+        api = await world.connect(MANAGER)
+        for first, again in (
+            (added, await once(api, "a", body, "/v1/webhooks")),
+            (rotated, await once(api, "b", {}, path)),
+        ):
+            assert (again.status, again.body) == (first.status, first.body)
+            assert again.headers["idempotency-replayed"] == "true"
+            assert again.headers.get("location") == first.headers.get("location")
+        assert len((await api.get("/v1/webhooks"))["data"]) == 1
+        [webhook] = world.core.directory.webhooks.values()
+        assert webhook.secrets[0] == rotated.json["secret"]
+        mismatch = await once(api, "b", {"overlap": "PT1H"}, path)
+        assert (mismatch.status, mismatch.json["code"]) == (422, "idempotency-mismatch")
+        refused = await once(api, "c", {"overlap": "P30D"}, path)
+        assert refused.status == 422
+        assert (await once(api, "c", {}, path)).status == 200  # a refusal uses no key up
+    held = b"".join(file.read_bytes() for file in tmp_path.glob("api.db*"))
+    for answer in (added, rotated):
+        assert answer.json["secret"].encode() not in held
+
+
+async def test_a_repeated_estimate_or_cancel_is_answered_alike(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        api = await world.connect()
+        estimate = await once(api, "e", BODY, "/v1/estimate")
+        assert estimate.status == 200
+        assert (await once(api, "e", BODY, "/v1/estimate")).body == estimate.body
+        batch = (await api.post("/v1/batches", {"defaults": {"text": "x"}, "recipients": [TO]})).json["id"]
+        cancelled = await once(api, "f", None, f"/v1/batches/{batch}/cancel")
+        assert cancelled.json == {"cancelled": 1, "not_cancelled": 0}
+        again = await once(api, "f", None, f"/v1/batches/{batch}/cancel")
+        assert (again.json, again.headers["idempotency-replayed"]) == (cancelled.json, "true")

@@ -193,6 +193,8 @@ async def test_what_a_carrier_refuses_is_told_with_its_status(tmp_path: Path) ->
         message = await api.until(f"/v1/messages/{accepted['id']}", status="failed")
         assert message["error"]["code"] == "refused-by-carrier"
         assert message["error"]["smpp_status"] == "ESME_RINVDSTADR"
+        assert message["error"]["group"] == "carrier"
+        assert "dlr_stat" not in message["error"]
         assert (await api.get("/v1/messages?status=failed"))["data"][0]["error"] == message["error"]
 
 

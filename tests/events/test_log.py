@@ -62,6 +62,7 @@ async def test_a_failure_tells_whose_word_it_is(tmp_path: Path) -> None:
         [event] = await events_of(world, 1)
         assert isinstance(event.data, StatusData) and event.data.error is not None
         assert event.data.status == "undelivered" and event.data.final
+        assert (event.data.error.group, event.data.error.dlr_stat) == ("network", "UNDELIV")
 
 
 async def test_no_report_is_logged_of_a_message_that_wants_none(tmp_path: Path) -> None:
