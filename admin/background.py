@@ -22,6 +22,7 @@ from store.config_db import Writing
 from store.files import StoreError
 from store.jobs import JobRow
 from store.refusals import Refused
+from store.trash import sweep_trash
 
 if TYPE_CHECKING:
     from admin.console import Console
@@ -203,12 +204,13 @@ class Background:
         return self._news.pop(user, [])
 
     async def sweep(self) -> None:
-        """Drop the files of jobs that ended a week ago."""
+        """Drop the files of jobs that ended a week ago, and what was deleted a month ago."""
         console = self._console
         old = await self._read(lambda connection: jobs.outlived_jobs(connection, console.wall_ms()))
         if old:
             await console.off_loop(jobs.remove_folders, console.data, old)
             await self._write(lambda w: jobs.forget_files(w, old))
+        await self._write(sweep_trash)
 
     # -- running --------------------------------------------------------------------------------------
 

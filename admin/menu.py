@@ -68,6 +68,7 @@ CHAPTERS = (
             Entry(N_("Sensitive words"), "/settings/words", "words.read"),
             Entry(N_("Blacklists"), "/settings/blacklist", "blacklist.read"),
             Entry(N_("Phrase library"), "/settings/phrases", "phrases"),
+            Entry(N_("Recently deleted"), "/trash", "session"),
         ),
     ),
     Chapter(N_("Review"), "clipboard-check", (Entry(N_("Content review"), "/review/tasks", "review"),)),

@@ -26,6 +26,7 @@ from admin.pages import (
     task,
     task_messages,
     tasks,
+    trash,
     user_actions,
     users,
     words,
@@ -58,4 +59,5 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *audit.ROUTES,
     *jobs.ROUTES,
     *list_views.ROUTES,
+    *trash.ROUTES,
 )

@@ -15,6 +15,7 @@ from store.imports import IMPORT_TABLES
 from store.jobs import JOB_TABLES
 from store.list_views import LIST_VIEW_TABLES
 from store.sending_schema import SENDING_TABLES
+from store.trash_schema import TRASH_TABLES
 
 config_migrations = Migrations("config")
 
@@ -387,6 +388,13 @@ def remember_how_lists_are_wanted(database: Database) -> None:
 def let_people_be_forgotten(database: Database) -> None:
     """When a deleted user was made anonymous, for good."""
     database.execute("ALTER TABLE user ADD COLUMN anonymised_at INTEGER NOT NULL DEFAULT 0")
+
+
+@config_migrations()
+def keep_what_is_deleted(database: Database) -> None:
+    """Contacts, phrases, words, entries of blacklists and groups, for thirty days."""
+    for statement in TRASH_TABLES:
+        database.execute(statement)
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

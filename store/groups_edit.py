@@ -124,6 +124,24 @@ def delete_group(transaction: "Writing", group: int) -> None:
     transaction.audit("group.delete", f"group {path}")
 
 
+def restore_group(transaction: "Writing", group: int) -> None:
+    """A deleted group is there again, without parts.
+
+    Raises Refused when the group above is gone, or another one has its name by now.
+    """
+    row = transaction.run(
+        "SELECT path, parent FROM user_group WHERE id = ? AND state = 'deleted'", (group,)
+    ).fetchone()
+    if row is None:
+        raise Refused("group-gone", "That group is not there any more.")
+    path, parent = row
+    if parent is not None:
+        path = f"{_live(transaction, parent)}/{path.rpartition('/')[2]}"
+    _free(transaction, path)
+    transaction.run("UPDATE user_group SET state = 'active', path = ? WHERE id = ?", (path, group))
+    transaction.audit("group.restore", f"group {path}")
+
+
 def _live(transaction: "Writing", group: int) -> str:
     row = transaction.run(
         "SELECT path FROM user_group WHERE id = ? AND state = 'active'", (group,)

@@ -157,7 +157,9 @@ def anonymise(transaction: "Writing", user: int) -> None:
     if not done.rowcount:
         raise Refused("not-deleted", f"{login} is not deleted. Only a deleted user can be made anonymous.")
     end_sessions(transaction, user)
-    for table in ("contact", "contact_group", "recovery_code", "file_import"):
+    for table in (
+        "contact", "contact_group", "recovery_code", "file_import", "trash", "list_view", "list_filter",
+    ):  # fmt: skip
         transaction.run(f"DELETE FROM {table} WHERE user_id = ?", (user,))  # noqa: S608
     for sql in (
         "DELETE FROM phrase WHERE phrase_group_id IN"

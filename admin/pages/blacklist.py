@@ -18,6 +18,7 @@ from admin.message_sight import find_message, is_clear
 from admin.pages.messages import write_down
 from admin.permissions import Reach, Role, allow, reach
 from admin.rendering import Page
+from admin.undo import undo_flash
 from admin.view import FromView, View
 from filters.numbers import split_numbers
 from store.address_book import ContactGroup, contact_groups, numbers_of
@@ -25,8 +26,9 @@ from store.directory import BlacklistScope
 from store.listing import Cut
 from store.listing import Page as Rows
 from store.people_list import GroupRow, list_groups
-from store.rules import Listed, blacklist_add, blacklist_remove, why_listed
+from store.rules import Listed, blacklist_add, why_listed
 from store.rules_list import list_blacklist, list_sms_types
+from store.trash import delete_numbers
 
 KINDS = {"global": N_("Global"), "group": N_("User group"), "type": N_("SMS type")}
 SOURCES = {
@@ -352,11 +354,9 @@ async def remove(view: FromView) -> Response[Any]:
             raise PermissionDeniedException
         by_scope.setdefault(scope, []).append(int(number))
 
-    def write(transaction: Any) -> int:
-        return sum(len(blacklist_remove(transaction, scope, some)) for scope, some in by_scope.items())
-
-    gone = await view.write(write)
-    return view.go(_tab(kind), flash=Flash(view.t(N_("%(count)s numbers removed."), count=gone)))
+    gone = await view.write(lambda w: delete_numbers(w, view.me.id, by_scope))
+    flash = undo_flash(view.t(N_("%(count)s numbers removed."), count=gone.count), gone)
+    return view.go(_tab(kind), flash=flash)
 
 
 def _tab(kind: str) -> str:

@@ -15,10 +15,12 @@ from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.undo import undo_flash
 from admin.view import FromView, View
-from store.address_book import ContactGroup, add_contacts, contact_groups, list_contacts, remove_contacts
+from store.address_book import ContactGroup, add_contacts, contact_groups, list_contacts
 from store.listing import Cut
 from store.listing import Page as Rows
+from store.trash import delete_contacts
 
 AT_ONCE_MAX = 20_000
 BAD_SHOWN_MAX = 5
@@ -144,8 +146,10 @@ def _read(view: View, line: str) -> tuple[str, int]:
 async def delete(view: FromView) -> Response[Any]:
     """Delete the chosen ones."""
     ids = [int(one) for one in view.form.get("ids", ()) if one.isdecimal() and len(one) < 18]
-    gone = await view.write(lambda w: remove_contacts(w, view.me.id, ids), reload=False)
-    return view.go("/contacts", flash=Flash(view.t(N_("%(count)s contacts deleted."), count=gone)))
+    gone = await view.write(lambda w: delete_contacts(w, view.me.id, ids), reload=False)
+    return view.go(
+        "/contacts", flash=undo_flash(view.t(N_("%(count)s contacts deleted."), count=gone.count), gone)
+    )
 
 
 ROUTES = (contacts, add, delete)

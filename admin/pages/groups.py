@@ -14,6 +14,7 @@ from admin.pages.user_actions import change_parts, threshold_from
 from admin.pages.users import lists_values, review_note, saved
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.undo import undo_flash
 from admin.view import FromView, View
 from store import groups_edit, quota
 from store.config_db import Writing
@@ -24,6 +25,7 @@ from store.owner_tasks import OpenTasks, open_tasks, pull_back
 from store.people_list import GroupRow, list_groups
 from store.quota_low import Threshold, set_threshold, threshold_of
 from store.scope import Within
+from store.trash import delete_group as delete_group_row
 
 Name = Annotated[str, Meta(max_length=64)]
 
@@ -260,11 +262,11 @@ async def delete_group(view: FromView) -> Response[str]:
     """Delete a group that nobody is in."""
     about = view.about_group
     try:
-        await view.write(lambda w: groups_edit.delete_group(w, about.id))
+        gone = await view.write(lambda w: delete_group_row(w, view.me.id, about.id))
     except StoreError as error:
         return await _show(view, errors={"": view.refusal(error)}, status=409)
     text = view.t(N_("Group %(path)s is deleted; its parts went back to the group above."), path=about.path)
-    return view.go("/users/groups", flash=Flash(text))
+    return view.go("/users/groups", flash=undo_flash(text, gone))
 
 
 ROUTES = (

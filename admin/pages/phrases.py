@@ -14,10 +14,12 @@ from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.undo import undo_flash
 from admin.view import FromView, View
 from store.listing import Cut
 from store.listing import Page as Rows
-from store.phrases import PHRASE_CHARACTERS_MAX, add_phrase, list_phrases, remove_phrases
+from store.phrases import PHRASE_CHARACTERS_MAX, add_phrase, list_phrases
+from store.trash import delete_phrases
 
 
 class PhrasesPage(Page, kw_only=True):
@@ -110,8 +112,11 @@ async def add(view: FromView) -> Response[Any]:
 async def delete(view: FromView) -> Response[Any]:
     """Delete own ones."""
     ids = [int(one) for one in view.form.get("ids", ()) if one.isdecimal() and len(one) < 18]
-    gone = await view.write(lambda w: remove_phrases(w, view.me.id, ids), reload=False)
-    return view.go("/settings/phrases", flash=Flash(view.t(N_("%(count)s phrases deleted."), count=gone)))
+    gone = await view.write(lambda w: delete_phrases(w, view.me.id, ids), reload=False)
+    return view.go(
+        "/settings/phrases",
+        flash=undo_flash(view.t(N_("%(count)s phrases deleted."), count=gone.count), gone),
+    )
 
 
 ROUTES = (phrases, add, delete)

@@ -263,7 +263,9 @@ async def move(view: FromView) -> Response[str]:
     view.console.operations.task_changed(about.id)
     if MOVES[name].after == "finished":
         await view.console.off_loop(drop_sources, view.console.data, about.id)
-    said = Flash(view.t(sending.MOVES[name]))
+    # What is paused goes on again with one click.
+    undo = f"/tasks/{about.id}/move" if name == "pause" else ""
+    said = Flash(view.t(sending.MOVES[name]), undo=undo, fields={"move": "resume"} if undo else {})
     return view.go(f"/tasks/{about.id}/preview" if name == "withdraw" else f"/tasks/{about.id}", flash=said)
 
 

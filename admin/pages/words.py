@@ -15,6 +15,7 @@ from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.undo import undo_flash
 from admin.view import FromView, View
 from filters.words import WORD_CHARACTERS_MAX, WordSet, mask, problem_with_word, same_word
 from store.config_read import words as all_words
@@ -22,7 +23,8 @@ from store.directory import Word
 from store.files import StoreError
 from store.listing import Cut
 from store.listing import Page as Rows
-from store.rules_list import add_words, list_words, remove_words
+from store.rules_list import add_words, list_words
+from store.trash import delete_words
 
 ACTIONS = {
     "mask": (N_("Mask"), "info"),
@@ -204,18 +206,8 @@ async def add(view: FromView) -> Response[Any]:
 async def delete(view: FromView) -> Response[Any]:
     """Delete the chosen ones."""
     ids = [int(one) for one in view.form.get("ids", ()) if one.isdecimal() and len(one) < 18]
-    gone = await view.write(lambda w: remove_words(w, ids))
-    undo = "\n".join(word.text for word in gone)
-    same = len({(word.action, word.category, word.note, word.substring) for word in gone}) == 1
-    first = gone[0] if gone else Word("")
-    fields = {"words": undo, "action": first.action, "category": first.category, "note": first.note}
-    if first.substring:
-        fields["substring"] = "on"
-    flash = Flash(
-        view.t(N_("%(count)s words deleted."), count=len(gone)),
-        undo="/settings/words" if same and len(gone) <= 200 else "",
-        fields=fields,
-    )
+    gone = await view.write(lambda w: delete_words(w, view.me.id, ids))
+    flash = undo_flash(view.t(N_("%(count)s words deleted."), count=gone.count), gone)
     return view.go("/settings/words", flash=flash)
 
 
