@@ -142,7 +142,7 @@ def submit(common: Recipe, to: str, body: Body | None = None) -> SubmitSm:
     """A submit_sm of this recipe. `body` None takes the recipe's."""
     what = body if body is not None else common.body
     if what is None:
-        raise Invalid("/text", "missing", "A message needs a text or a binary.")
+        raise Invalid("/text", "missing", "A message needs a text, a template or a binary.")
     octets = what.octets
     tlvs: Tlvs = ()
     if len(octets) > SHORT_MESSAGE_OCTETS_MAX_34:
@@ -217,7 +217,7 @@ def sender(text: str) -> tuple[bytes, int, int]:
         )
         raise Invalid("/from", "bad-sender", detail) from None
     except ValueError as error:
-        raise Invalid("/from", "bad-sender", f"{error}.") from None
+        raise Invalid("/from", "bad-sender", f"{str(error)[0].upper()}{str(error)[1:]}.") from None
 
 
 def encoding_name(data_coding: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.api.wording import sentence
 from gateway.http.messages import Request, Response
 from gateway.http.problems import FieldError, problem
 
@@ -52,13 +53,17 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
             _refuse_repeated(body)
         return value
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), decoder.type) from None
     except UnicodeDecodeError:
         raise Malformed("The body is not UTF-8. Encode it as UTF-8.") from None
     except msgspec.DecodeError as error:
-        raise Malformed(f"The body is not valid JSON: {error}.") from None
+        raise Malformed(f"This is not valid JSON: {_why(error)}.") from None
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
+
+
+def _why(error: msgspec.DecodeError) -> str:
+    return str(error).removeprefix("JSON is malformed: ")
 
 
 def _may_repeat(body: bytes) -> bool:
@@ -103,14 +108,14 @@ def _refuse_repeated(body: bytes) -> None:
             looking += [(f"{pointer}/{index}", one) for index, one in enumerate(value)]
 
 
-def _invalid(text: str) -> Invalid:
+def _invalid(text: str, kind: Any) -> Invalid:
     said, _, behind = text.rpartition(_AT)
     place = _PLACE.fullmatch(behind) if said else None
-    pointer = ""
+    steps: list[str] = []
     if place:
         text = said
-        for name, index in _STEP.findall(place.group(1)):
-            pointer += "/" + (index or escaped(name))
+        steps = [index or name for name, index in _STEP.findall(place.group(1))]
+    pointer = "".join("/" + escaped(step) for step in steps)
     if unknown := _UNKNOWN.match(text):
         name = unknown.group(1)[:60]
         return Invalid(
@@ -118,7 +123,7 @@ def _invalid(text: str) -> Invalid:
         )
     if missing := _MISSING.match(text):
         return Invalid(f"{pointer}/{missing.group(1)}", "missing", "This field is required.")
-    return Invalid(pointer, "type", f"{text.replace('`', '')}.")
+    return Invalid(pointer, "type", sentence(text, steps, kind))
 
 
 def refuse(error: Invalid | Malformed, request: Request) -> Response:

@@ -57,14 +57,16 @@ class Keys:
         """Judges a request's head: sets `request.context` to its Identity, or refuses a key that has none of
         these scopes."""
         wanted = frozenset(scopes)
-        names = '" or "'.join(scopes)
+        names = " or ".join(scopes)
 
         def admit(request: Request) -> Response | None:
             identity = self.identify(request)
             if isinstance(identity, Response):
                 return identity
             if wanted.isdisjoint(identity.scopes):
-                return problem("forbidden", f'This key does not have the scope "{names}".', request)
+                own = ", ".join(sorted(identity.scopes)) or "none"
+                detail = f"This needs a key with the scope {names}; this one has: {own}."
+                return problem("forbidden", detail, request)
             request.context = identity
             return None
 
@@ -132,9 +134,12 @@ class Keys:
             )
         if has_key:
             self._guard.failed(request.peer, now)
-        detail = (
-            "There is no such key, or it was disabled."
-            if has_key
-            else "Send your API key: Authorization: Bearer gw_live_…"
-        )
+        detail = "Send your API key: Authorization: Bearer gw_live_…"
+        if has_key:
+            bearer = request.headers[b"authorization"][:7].lower() == b"bearer "
+            detail = (
+                "There is no such key, or it was disabled."
+                if bearer
+                else "The field Authorization is not of the form: Bearer gw_live_…"
+            )
         return problem("unauthorized", detail, request, headers=[CHALLENGE])

@@ -1,7 +1,7 @@
 """What may be asked: messages by id and in lists, inbound messages, the balance; and cancelling."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -10,7 +10,7 @@ from gateway.api.invalid import Invalid, refuse
 from gateway.api.keys import Identity
 from gateway.api.ledger import Ledger
 from gateway.api.parameters import Parameters, next_cursor
-from gateway.api.shapes import Balance, InboundOut, InboundPage, MessagePage
+from gateway.api.shapes import Balance, InboundOut, InboundPage, MessagePage, Status
 from gateway.api.templates import visible
 from gateway.api.views import FAILURES, inbound_out, message_out, states_of
 from gateway.http.messages import Request, Response
@@ -152,7 +152,11 @@ def _states(asked: Parameters) -> frozenset[State]:
         return frozenset()
     states = states_of(status)
     if not states:
-        raise Invalid("?status", "unknown-status", "There is no such status.")
+        raise Invalid(
+            "?status",
+            "unknown-status",
+            f"There is no such status. Use one of: {', '.join(get_args(Status))}.",
+        )
     return states
 
 

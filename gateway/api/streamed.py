@@ -150,7 +150,12 @@ async def _first(lines: "Lines") -> tuple[Content, bytes]:
         raise Invalid("", "empty", "The batch has no messages.")
     if not line.lstrip().startswith(b'{"defaults"'):
         return Content(), line
-    defaults: DefaultsLine = decode(_defaults, line)
+    try:
+        defaults: DefaultsLine = decode(_defaults, line)
+    except Malformed as error:
+        raise Malformed(
+            f"The first line: {error} A line holds one object. (curl's -d takes line ends away: use --data-binary.)"
+        ) from None
     line = await lines.next()
     if not line:
         raise Invalid("", "empty", "The batch has no messages behind its defaults.")

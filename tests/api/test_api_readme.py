@@ -22,11 +22,11 @@ ENVIRONMENT = {
 }
 
 
-def block_behind(title: str) -> str:
-    """The first block of commands behind a title of the README."""
+def block_behind(title: str, number: int = 1) -> str:
+    """The first block of commands, or another, behind a title of the README."""
     _, found, behind = README.partition(f"## {title}\n")
     assert found, f"README.md has no {title}"
-    return re.split(r"^```\n", behind, flags=re.MULTILINE)[1]
+    return re.split(r"^```\n", behind, flags=re.MULTILINE)[2 * number - 1]
 
 
 def bash(commands: str, folder: Path) -> list[str]:
@@ -84,6 +84,10 @@ def test_the_five_lines_send_a_message_and_hear_how_it_ends(tmp_path: Path) -> N
                 lines.replace("127.0.0.1:8080", gateway.address).replace("\ncurl ", "\necho; curl -s "),
                 tmp_path,
             )
+            key = lines.splitlines()[0] + "\n"
+            many = block_behind("Over HTTP", 2).replace("127.0.0.1:8080", gateway.address)
+            batch = json.loads(bash(key + many, tmp_path)[-1])
+    assert (batch["accepted"], batch["rejected_count"]) == (1000, 0)
     accepted, listed, events = (json.loads(line) for line in said if line.startswith("{"))
     assert accepted["status"] == "accepted"
     assert listed["data"][0]["id"] == accepted["id"]
