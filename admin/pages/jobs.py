@@ -130,7 +130,14 @@ def _progress(view: View, job: JobRow) -> Cell:
     text = view.t(N_("%(count)s rows"), count=format_number(done))
     if job.state == "running" and total:
         text = view.t(N_("%(done)s of %(total)s rows"), done=format_number(done), total=format_number(total))
-    return Cell(done, text, percent=percent if job.state == "running" else -1)
+    seconds = (view.console.wall_ms() - job.started_at) / 1000
+    pace = ""
+    if job.state == "running" and done and seconds > 0:
+        pace = view.t(N_("%(rate)s a second"), rate=format_number(round(done / seconds)))
+        if total > done:
+            left = format_number(round((total - done) * seconds / done))
+            pace += " · " + view.t(N_("about %(seconds)s s left"), seconds=left)
+    return Cell(done, text, percent=percent if job.state == "running" else -1, note=pace)
 
 
 def _actions(view: View, job: JobRow) -> tuple[Act, ...]:

@@ -138,9 +138,11 @@ async def test_a_job_that_runs_shows_how_far_it_is_and_ends_when_somebody_cancel
         job = await begin(console)
         while background.progress(job) != (30, 120):
             await trio.lowlevel.checkpoint()
+        clock.at += 10_000
         async with console.person("usr") as person:
             page = (await person.get("/jobs")).text
             assert "30 of 120 rows" in page
+            assert "3 a second · about 30 s left" in page
             assert 'value="25"' in page
             assert "every 2s" in page
             await person.post(f"/jobs/{job}/cancel")
