@@ -8,7 +8,9 @@ from store.refusals import Refused
 SENTENCES = {
     "login-form": N_("A login has 3 to 32 letters, digits, dots, hyphens or underscores."),
     "login-taken": N_("The login “%(login)s” is taken, perhaps by a deleted user. Choose another."),
-    "stale": N_("Somebody else changed this meanwhile. Here is how it is now; make your change again."),
+    "stale": N_(
+        "Somebody else changed this meanwhile; nothing was saved. Compare, then save again what you want."
+    ),
     "self": N_("You cannot do this to yourself. Ask another administrator."),
     "gone": N_("This user does not exist any more."),
     "group-gone": N_("That group is deleted. Choose another."),

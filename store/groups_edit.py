@@ -33,10 +33,19 @@ def create_group(
     return identifier
 
 
-def edit_group(transaction: "Writing", group: int, name: str, review: Review) -> None:
-    """Rename a group (its child groups' paths follow) and say whether its tasks are reviewed."""
+def edit_group(
+    transaction: "Writing", group: int, name: str, review: Review, *, seen: tuple[str, str] | None = None
+) -> None:
+    """Rename a group (its child groups' paths follow) and say whether its tasks are reviewed.
+
+    Args:
+      seen: name and review as the form showed them: somebody else's change in between is not overwritten.
+    """
     path = _live(transaction, group)
     above, _, old_name = path.rpartition("/")
+    old_review = transaction.run("SELECT review FROM user_group WHERE id = ?", (group,)).fetchone()[0]
+    if seen is not None and seen != (old_name, old_review):
+        raise Refused("stale", f"{path} was changed by somebody else meanwhile. Look at it again.")
     name = _checked(name)
     if name != old_name:
         new = f"{above}/{name}" if above else name

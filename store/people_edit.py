@@ -82,15 +82,23 @@ def create_user(
 
 
 def edit_user(
-    transaction: "Writing", user: int, profile: Profile, group: int, *, seen: Profile, in_flight: int = 0
+    transaction: "Writing",
+    user: int,
+    profile: Profile,
+    group: int,
+    *,
+    seen: Profile,
+    seen_group: int = 0,
+    in_flight: int = 0,
 ) -> None:
     """Change what a person is and where they belong.
 
     Args:
-      seen: the profile as the form showed it: somebody else's change in between is not overwritten.
+      seen, seen_group: the profile and the group (0: any) as the form showed them: somebody else's change in
+        between is not overwritten.
     """
     login, now, old_group = _read(transaction, user)
-    if now != seen:
+    if now != seen or seen_group not in (0, old_group):
         raise Refused("stale", f"{login} was changed by somebody else meanwhile. Look at it again.")
     changed: dict[str, Any] = {
         field: [getattr(now, field), getattr(profile, field)]

@@ -14,6 +14,7 @@ from admin.pages.user_actions import change_parts, threshold_from
 from admin.pages.users import lists_values, review_note, saved
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.stale import Difference, differences, written
 from admin.undo import undo_flash
 from admin.view import FromView, View
 from store import groups_edit, quota
@@ -22,8 +23,9 @@ from store.directory import Review
 from store.files import StoreError
 from store.ledgers import audit_of
 from store.owner_tasks import OpenTasks, open_tasks, pull_back
-from store.people_list import GroupRow, list_groups
+from store.people_list import GroupRow, list_groups, read_group
 from store.quota_low import Threshold, set_threshold, threshold_of
+from store.refusals import Refused
 from store.scope import Within
 from store.trash import delete_group as delete_group_row
 
@@ -55,6 +57,8 @@ class GroupPage(Page, kw_only=True):
     low: Threshold
     tasks: OpenTasks
     places: list[tuple[int, str]]
+    seen: str
+    changes: list[Difference]
 
 
 class NewGroupPage(Page, kw_only=True):
@@ -138,11 +142,23 @@ async def new_group(view: FromView) -> Response[str]:
     )
 
 
+class SeenGroup(msgspec.Struct, frozen=True):
+    """How a group was when the form was opened."""
+
+    name: str
+    review: str
+
+
+def _now(group: GroupRow) -> dict[str, str]:
+    return {"name": group.name, "review": group.review}
+
+
 async def _show(
     view: View,
     *,
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, str] | None = None,
+    changes: list[Difference] | None = None,
     status: int = 200,
 ) -> Response[str]:
     group = view.about_group
@@ -171,6 +187,8 @@ async def _show(
         group=group,
         values=shown,
         errors=errors or {},
+        seen=written(_now(group)),
+        changes=changes or [],
         most=limit,
         review_from="" if group.review != "inherit" else review_note(view, group.review_from or "*"),
         can_change=view.may_change_group(group),
@@ -195,16 +213,26 @@ async def edit_group(view: FromView) -> Response[str]:
     if form is None:
         return await _show(view, values=lists_values(view), errors=errors, status=422)
     about, made, back = view.about_group, form, bool(view.field("pull_back"))
+    try:
+        opened = msgspec.json.decode(view.field("seen"), type=SeenGroup)
+        seen = (opened.name, opened.review)
+    except msgspec.MsgspecError:
+        seen = None
 
     def change(write: Writing) -> list[int]:
-        groups_edit.edit_group(write, about.id, made.name, made.review)
+        groups_edit.edit_group(write, about.id, made.name, made.review, seen=seen)
         return pull_back(write, Within(about.id)) if back else []
 
     try:
         pulled = await view.write(change)
     except StoreError as error:
-        errors = {"name": view.refusal(error)}
-        return await _show(view, values=lists_values(view), errors=errors, status=409)
+        given = lists_values(view)
+        if not isinstance(error, Refused) or error.code != "stale":
+            return await _show(view, values=given, errors={"name": view.refusal(error)}, status=409)
+        view.group = await view.read(lambda c: read_group(c, view.within("groups.write"), about.id)) or about
+        now, mine = _now(view.group), {"name": made.name, "review": made.review}
+        changes = differences(view, view.field("seen"), now, mine)
+        return await _show(view, values=given, errors={"": view.refusal(error)}, changes=changes, status=409)
     return view.go(f"/users/groups/{about.id}", flash=Flash(saved(view, pulled)))
 
 

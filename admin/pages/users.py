@@ -15,6 +15,7 @@ from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.stale import Difference, differences, now_of, profile_of_row, seen_in, written
 from admin.view import FromView, View
 from filters.senders import problem_with_sender
 from store import people_edit, quota
@@ -26,8 +27,17 @@ from store.listing import Cut
 from store.listing import Page as Rows
 from store.owner_tasks import OpenTasks, open_tasks, pull_back
 from store.people_edit import Profile
-from store.people_list import GroupRow, UserFilter, UserRow, effective_review, list_groups, list_users
+from store.people_list import (
+    GroupRow,
+    UserFilter,
+    UserRow,
+    effective_review,
+    list_groups,
+    list_users,
+    read_user,
+)
 from store.quota_low import Threshold, threshold_of
+from store.refusals import Refused
 from store.rules_list import list_sms_types
 from store.scope import Within
 from store.second_factor import has_second_factor
@@ -107,6 +117,7 @@ class UserPage(Page, kw_only=True):
     values: Mapping[str, str]
     errors: Mapping[str, str]
     seen: str
+    changes: list[Difference]
     used: int
     reserved: int
     available: int
@@ -370,21 +381,12 @@ async def check_rules(view: View, form: UserForm, errors: dict[str, str]) -> Non
 # -- one user ---------------------------------------------------------------------------------------
 
 
-def _profile_of_row(user: UserRow) -> Profile:
-    return people_edit.profile_of_columns(
-        (user.name, user.mobile, user.email, user.note, user.review, user.settings)
-    )
-
-
-def _fingerprint(profile: Profile) -> str:
-    return msgspec.json.encode(profile).decode()
-
-
 async def show_user(
     view: View,
     *,
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, str] | None = None,
+    changes: list[Difference] | None = None,
     status: int = 200,
 ) -> Response[str]:
     user = view.about_user
@@ -394,7 +396,7 @@ async def show_user(
         groups = list_groups(connection, view.within("users.read"))
         by_id = {group.id: group for group in groups}
         review, source = effective_review(by_id, user.review, user.group)
-        profile = _profile_of_row(user)
+        profile = profile_of_row(user)
         balance = quota.group_balance(connection, user.group)
         shown = {**msgspec.to_builtins(profile), "group": str(user.group), "parts": ""}
         shown["senders"] = "\n".join(profile.senders)
@@ -404,7 +406,8 @@ async def show_user(
             groups=groups,
             values=shown | dict(values or {}),
             errors=errors or {},
-            seen=_fingerprint(profile),
+            seen=written(now_of(user)),
+            changes=changes or [],
             used=parts.used,
             reserved=parts.reserved,
             available=user.limit - parts.used - parts.reserved,
@@ -440,20 +443,27 @@ async def edit_user(view: FromView) -> Response[str]:
     if form is None or errors:
         return await show_user(view, values=lists_values(view), errors=errors, status=422)
     user, made = view.about_user, form
-    try:
-        seen = msgspec.json.decode(view.field("seen"), type=Profile)
-    except msgspec.MsgspecError:
-        seen = Profile()
+    seen = seen_in(view.field("seen"))
     in_flight, back = view.parts_of(user).in_flight, bool(view.field("pull_back"))
 
     def change(write: Writing) -> list[int]:
-        people_edit.edit_user(write, user.id, profile_of(made), made.group, seen=seen, in_flight=in_flight)
+        people_edit.edit_user(
+            write, user.id, profile_of(made), made.group,
+            seen=seen.profile, seen_group=seen.group, in_flight=in_flight,
+        )  # fmt: skip
         return pull_back(write, Within(), user=user.id) if back else []
 
     try:
         pulled = await view.write(change)
     except StoreError as error:
-        return await show_user(view, errors={"": view.refusal(error)}, status=409)
+        errors = {"": view.refusal(error)}
+        if not isinstance(error, Refused) or error.code != "stale":
+            return await show_user(view, errors=errors, status=409)
+        groups = {group.id: group.path for group in await _choosable(view)}
+        view.user = await view.read(lambda c: read_user(c, view.within("users.write"), user.id)) or user
+        mine = {**msgspec.structs.asdict(profile_of(made)), "group": made.group}
+        changes = differences(view, view.field("seen"), now_of(view.user), mine, groups)
+        return await show_user(view, values=lists_values(view), errors=errors, changes=changes, status=409)
     return view.go(f"/users/{user.id}", flash=Flash(saved(view, pulled)))
 
 

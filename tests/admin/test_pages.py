@@ -9,7 +9,7 @@ from admin.i18n import LANGUAGES
 from admin.menu import CHAPTERS
 from admin.permissions import Reach, Role, reach
 from admin.security import CONTENT_SECURITY_POLICY
-from store import people_edit
+from store import groups_edit, people_edit
 from store.address_book import add_contacts, contact_groups
 from store.people_edit import Profile
 from tests.admin.test_permissions import ROUTES
@@ -164,17 +164,70 @@ async def test_a_form_that_is_sent_twice_counts_once(console: World) -> None:
         assert connection.execute("SELECT granted FROM user WHERE id = 4").fetchone() == (110,)
 
 
-async def test_a_stale_user_form_shows_how_it_is_now(console: World) -> None:
+def seen_of(page: str) -> str:
+    found = re.search(r'name="seen" value="([^"]*)"', page)
+    assert found
+    return found[1].replace("&#34;", '"')
+
+
+def differences_in(page: str) -> list[list[str]]:
+    """Title, when opened, now, mine: of every line of the comparison."""
+    return [
+        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in re.findall(r"<tr><th scope=\"row\">.*?</tr>", page)
+    ]
+
+
+async def test_a_stale_user_form_shows_what_changed_beside_mine_and_is_saved_the_second_time(
+    console: World,
+) -> None:
     async with console.person("sys") as person:
-        page = await person.get("/users/4")
-        seen = re.search(r'name="seen" value="([^"]*)"', page.text)
-        assert seen
-        old = seen[1].replace("&#34;", '"')
+        old = seen_of((await person.get("/users/4")).text)
         with console.store.writing("test") as write:
-            people_edit.edit_user(write, 4, Profile("By another"), 2, seen=Profile())
+            people_edit.edit_user(write, 4, Profile("By another", review="trust"), 2, seen=Profile())
+        mine = {"group": "2", "name": "Mine", "note": "kept"}
+        answer = await person.post("/users/4", {**mine, "seen": old})
+        assert answer.status_code == 409
+        assert differences_in(answer.text) == [
+            ["Name", "—", "By another", "Mine"],
+            ["Review", "As the group", "Trusted", "As the group"],
+        ]
+        assert 'value="Mine"' in answer.text
+        assert ">kept<" in answer.text
+        again = await person.post("/users/4", {**mine, "seen": seen_of(answer.text)})
+        assert again.status_code == 303
+        assert 'value="Mine"' in (await person.get("/users/4")).text
+
+
+async def test_a_stale_form_does_not_move_a_user_back(console: World) -> None:
+    async with console.person("sys") as person:
+        old = seen_of((await person.get("/users/4")).text)
+        with console.store.writing("test") as write:
+            people_edit.edit_user(write, 4, Profile(), 3, seen=Profile())
         answer = await person.post("/users/4", {"group": "2", "name": "Mine", "seen": old})
         assert answer.status_code == 409
-        assert "By another" in (await person.get("/users/4")).text
+        assert differences_in(answer.text) == [["User group", "总公司/a", "总公司/a/deep", "总公司/a"]]
+    with console.store.reading() as connection:
+        assert connection.execute("SELECT group_id, name FROM user WHERE id = 4").fetchone() == (3, "")
+
+
+async def test_a_stale_group_form_overwrites_nothing(console: World) -> None:
+    async with console.person("sys") as person:
+        old = seen_of((await person.get("/users/groups/3")).text)
+        with console.store.writing("test") as write:
+            groups_edit.edit_group(write, 3, "other", "trust")
+        mine = {"name": "mine", "review": "review"}
+        answer = await person.post("/users/groups/3", {**mine, "seen": old})
+        assert answer.status_code == 409
+        assert differences_in(answer.text) == [
+            ["Name", "deep", "other", "mine"],
+            ["Review", "As the group", "Trusted", "Reviewed"],
+        ]
+        again = await person.post("/users/groups/3", {**mine, "seen": seen_of(answer.text)})
+        assert again.status_code == 303
+    with console.store.reading() as connection:
+        row = connection.execute("SELECT path, review FROM user_group WHERE id = 3").fetchone()
+    assert row == ("总公司/a/mine", "review")
 
 
 async def test_words_are_added_once_a_spelling_tried_and_deleted(console: World) -> None:
