@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ NUMBERS = 300
 PATIENCE_MS = 30_000
 
 
-@pytest.fixture
-def carrier(gateway: Gateway, tmp_path: Path) -> Iterator[None]:
-    """A simulated carrier with a route to it."""
+@contextmanager
+def simulated_carrier(tmp_path: Path, *behaviour: str, rate: int) -> Iterator[None]:
+    """A simulated carrier with a route to it, for the daemon whose data is in `tmp_path`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.sim", "carrier", "--port", "0"],
+        [sys.executable, "-m", "gateway.sim", "carrier", "--port", "0", *behaviour],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -35,7 +36,7 @@ def carrier(gateway: Gateway, tmp_path: Path) -> Iterator[None]:
         document.write_text(
             '[[carrier]]\nname = "c"\nhost = "127.0.0.1"\n'
             f"port = {address.rpartition(':')[2]}\n"
-            'system_id = "carrier"\npassword = "password"\nrate = 150\n'
+            f'system_id = "carrier"\npassword = "password"\nrate = {rate}\n'
             '[[route]]\nprefix = ""\ncarriers = ["c"]\n'
         )
         command = [sys.executable, "-m", "gateway", "apply", str(document), "--data", str(tmp_path / "data")]
@@ -44,6 +45,12 @@ def carrier(gateway: Gateway, tmp_path: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.communicate()
+
+
+@pytest.fixture
+def carrier(gateway: Gateway, tmp_path: Path) -> Iterator[None]:
+    with simulated_carrier(tmp_path, rate=150):
+        yield
 
 
 def write_and_confirm(visit: Visit, page: Page, tmp_path: Path, *, script: bool) -> str:
