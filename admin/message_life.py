@@ -1,12 +1,13 @@
 """One message's life as a timeline for people: what happened to a part, when, why, with the raw codes kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from admin.i18n import N_
 from admin.message_words import code_of, reason_of, shown_as
+from admin.operations import WebhookNews
 from admin.rendering import format_stamp
 from filters.receipts import explain_network_error, explain_stat
 from filters.statuses import status_name
@@ -42,6 +43,14 @@ READERS = {
 }
 
 
+WEBHOOK_NEWS = {
+    "settled": (N_("Webhook %(name)s: nothing of it is outstanding"), "good"),
+    "ahead": (N_("Webhook %(name)s: not sent yet"), ""),
+    "again": (N_("Webhook %(name)s: is tried again"), "warn"),
+    "dead": (N_("Webhook %(name)s: given up"), "bad"),
+}
+
+
 class Moment(msgspec.Struct, frozen=True):
     """One thing that happened. `raw`: what a carrier wrote, as it came."""
 
@@ -69,8 +78,16 @@ class PartLife(msgspec.Struct, frozen=True):
 class Teller:
     """Tells the lives of a message's parts to one viewer: carriers' names only to those who may know them."""
 
-    def __init__(self, view: "View", life: MessageLife, carriers: dict[int, str], account: str) -> None:
+    def __init__(
+        self,
+        view: "View",
+        life: MessageLife,
+        carriers: dict[int, str],
+        account: str,
+        webhooks: Sequence[WebhookNews] = (),
+    ) -> None:
         self._view = view
+        self._webhooks = webhooks
         self._life = life
         self._carriers = carriers if view.may("messages.carriers") else None
         self._account = account
@@ -198,6 +215,22 @@ class Teller:
             if receipt.part_id == part.id:
                 yield self._receipt(receipt)
                 yield from self._deliveries(receipt)
+                yield from self._webhook_news(receipt)
+
+    def _webhook_news(self, receipt: Receipt) -> Iterator[Moment]:
+        for news in self._webhooks:
+            if news.event != receipt.id:
+                continue
+            title, tone = WEBHOOK_NEWS[news.state]
+            lines = []
+            if news.attempts:
+                status = f"HTTP {news.status}" if news.status else news.error
+                lines.append(
+                    self._t(
+                        N_("%(count)s attempts, the last: %(status)s"), count=news.attempts, status=status
+                    )
+                )
+            yield Moment(news.at or receipt.received_at, self._t(title, name=news.name), tuple(lines), tone)
 
     def _receipt(self, receipt: Receipt) -> Moment:
         language = self._view.language

@@ -138,6 +138,18 @@ class ReceiptSaid(Protocol):
     def text(self) -> str: ...
 
 
+class WebhookNews(msgspec.Struct, frozen=True):
+    """How far a webhook is with an event: "settled", "ahead", "again" at a time, or "dead"."""
+
+    name: str
+    event: int
+    state: str
+    attempts: int = 0
+    status: int = 0
+    error: str = ""
+    at: int = 0
+
+
 class Operations(Protocol):
     """The daemon, as far as the console may touch it. To be called on the event loop only."""
 
@@ -246,6 +258,10 @@ class Operations(Protocol):
 
     def shown_message_id(self, message_id: int) -> str:
         """A message's id as the HTTP API gives it."""
+        ...
+
+    async def webhook_news(self, account: int, events: Sequence[int]) -> Sequence[object]:
+        """How far the webhooks of an account are with these events (like `WebhookNews`); on the event loop."""
         ...
 
     def route_title(self, route: int) -> str:

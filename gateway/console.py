@@ -17,6 +17,7 @@ from gateway.message_texts import ReceiptSaid, message_text, needles, receipt_sa
 from gateway.ports import ThreadedStore
 from gateway.smpp.segments import segment_info
 from gateway.status import Status, status_report
+from gateway.webhooks.service import WebhookNews
 from store.model import Part, Receipt, State
 from store.port import TrafficStore
 from store.task_file import ROWS, Pass, TaskFile, folder_of
@@ -268,6 +269,13 @@ class ConsoleOperations:
     def shown_message_id(self, message_id: int) -> str:
         """A message's id as the HTTP API gives it."""
         return ids.show(ids.MESSAGE, message_id)
+
+    async def webhook_news(self, account: int, events: Sequence[int]) -> list[WebhookNews]:
+        """How far the webhooks of an account are with these events."""
+        front = self._daemon.front
+        if front is None:
+            return []
+        return [news for event in events for news in await front.webhooks.news(account, event)]
 
     def route_title(self, route: int) -> str:
         """A route for people, "" for one that is gone."""

@@ -101,6 +101,17 @@ def dead(webhook: int, before: int, limit: int, store: ApiStore) -> list[Deliver
     return [DeliveryRow(*row) for row in rows]
 
 
+def covering(webhook: int, seq: int, store: ApiStore) -> list[DeliveryRow]:
+    """Deliveries of an endpoint that failed, or were given up, with an event of this seq."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM webhook_delivery"  # noqa: S608
+            " WHERE webhook = ? AND first <= ? AND last >= ? ORDER BY id",
+            (webhook, seq, seq),
+        ).fetchall()
+    return [DeliveryRow(*row) for row in rows]
+
+
 def counts(webhook: int, store: ApiStore) -> tuple[int, int]:
     """(deliveries waiting for another attempt, dead letters)."""
     with store.reading() as connection:

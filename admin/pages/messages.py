@@ -14,10 +14,11 @@ from admin.message_life import PartLife, Teller
 from admin.message_list import MessageList
 from admin.message_sight import LISTS, REVEALED_MS, is_clear, number_shown, text_shown
 from admin.message_words import code_of, reason_of, shown_as
+from admin.operations import WebhookNews
 from admin.permissions import Role, allow
 from admin.rendering import Page, zone_of
 from admin.view import FromView, View
-from store.model import FINAL_STATES, NO_CARRIER, Part, PartFlag
+from store.model import FINAL_STATES, NO_CARRIER, EventFor, Part, PartFlag
 from store.outcomes import message_outcome
 from store.owners import Owner, carrier_names, names_of_tasks, sms_type_titles
 
@@ -101,6 +102,9 @@ async def message(view: FromView) -> Response[str]:
     known = view.about_message
     life, first = known.life, known.life.parts[0]
     operations = view.console.operations
+    events = [receipt.id for receipt in life.receipts if receipt.event & EventFor.CURSORS]
+    told = await operations.webhook_news(first.account, events) if events else []
+    webhooks = [msgspec.convert(one, WebhookNews, from_attributes=True) for one in told]
 
     def read(connection: sqlite3.Connection) -> MessagePage:
         carriers = carrier_names(connection)
@@ -109,7 +113,7 @@ async def message(view: FromView) -> Response[str]:
         )
         clear = is_clear(view, known.owner, life.id)
         account = known.owner.system_id if known.owner else f"#{first.account}"
-        parts = Teller(view, life, carriers, account).parts()
+        parts = Teller(view, life, carriers, account, webhooks).parts()
         state, error, done_at = message_outcome(life.parts)
         asked = [one.id for one in life.parts if one.state == state and one.done_at == done_at]
         accepted = {one.part_id for one in life.attempts if one.status == 0}

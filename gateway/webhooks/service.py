@@ -8,7 +8,7 @@ webhooks.reconcile()                    after each change of the directory
 import ssl
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ import trio
 from gateway.api import ids
 from gateway.api.ledger import Ledger
 from gateway.api.times import show_time
+from gateway.events.seq import seq_of
 from gateway.events.shapes import LoggedEvent
 from gateway.links.link import reraise_store_failure
 from gateway.webhooks.attempts import EVENTS_MAX, Result, active_keys, attempt, body_of
@@ -58,6 +59,21 @@ def tls_context(config: "Config") -> ssl.SSLContext:
         ) from error
 
 
+NewsState = Literal["settled", "ahead", "again", "dead"]
+
+
+class WebhookNews(msgspec.Struct, frozen=True):
+    """How far an endpoint is with an event: nothing outstanding, not read yet, tried again at a time, given up."""
+
+    name: str
+    event: int
+    state: NewsState
+    attempts: int = 0
+    status: int = 0
+    error: str = ""
+    at: int = 0
+
+
 class Webhooks:
     """One for the daemon."""
 
@@ -93,6 +109,28 @@ class Webhooks:
             self._core.ports.network.connect,
             self._core.clock,
         )
+
+    async def news(self, account: int, event_id: int) -> list[WebhookNews]:
+        """How far each endpoint of an account is with one of its message events."""
+        found = []
+        seq = seq_of(event_id)
+        for endpoint in list(self.endpoints.values()):
+            webhook = endpoint.webhook
+            if webhook.account != account or (webhook.events and "message.status" not in webhook.events):
+                continue
+            rows = await self._ledger.read(partial(webhook_rows.covering, webhook.id, seq))
+            if rows:
+                row = rows[-1]
+                state: NewsState = "dead" if row.dead_at else "again"
+                at = row.dead_at or row.due_at
+                found.append(
+                    WebhookNews(webhook.name, event_id, state, row.attempts, row.status, row.error, at)
+                )
+            else:
+                found.append(
+                    WebhookNews(webhook.name, event_id, "settled" if seq <= endpoint.position else "ahead")
+                )
+        return found
 
     # -- running ----------------------------------------------------------------------------------
 

@@ -326,7 +326,16 @@ def live_long(console: World) -> tuple[int, list[Part]]:
         id_at(600), parts[0].id, account, 1, 3, at + 2000, 1, NO_ERROR, 0, b"id:1 stat:ENROUTE"
     )
     final = Receipt(
-        id_at(601), parts[2].id, account, 1, 3, at + 3123, 5, 27, EventFor.BINDS, b"id:3 stat:UNDELIV err:027"
+        id_at(601),
+        parts[2].id,
+        account,
+        1,
+        3,
+        at + 3123,
+        5,
+        27,
+        EventFor.BINDS | EventFor.CURSORS,
+        b"id:3 stat:UNDELIV err:027",
     )
     store.apply(Changes(parts=parts))
     store.apply(Changes(attempts=[lost, *sent]))
@@ -362,6 +371,8 @@ async def test_a_message_shows_its_whole_life_part_by_part(console: World) -> No
         "(err 27)",
         "Receipt handed to the customer",
         "SMPP bind 7 · ESME_ROK",
+        "Webhook hook: is tried again",
+        "3 attempts, the last: HTTP 500",
         "Ended: Undelivered",
         "2023-11-15 06:13:23.123 UTC+08:00",
     ):

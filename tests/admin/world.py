@@ -17,7 +17,7 @@ import msgspec
 
 from admin.app import create_app
 from admin.console import Console, ConsoleOptions
-from admin.operations import Account, Bind, Carrier, Live, RouteAnswer, TextFigures
+from admin.operations import Account, Bind, Carrier, Live, RouteAnswer, TextFigures, WebhookNews
 from filters.verdict import Reason
 from store import groups_edit, imports, people_edit, quota, tasks
 from store.config_db import ConfigStore
@@ -187,6 +187,9 @@ class FakeDaemon:
 
     def shown_message_id(self, message_id: int) -> str:
         return f"msg_{message_id}"
+
+    async def webhook_news(self, account: int, events: Sequence[int]) -> list[WebhookNews]:
+        return [WebhookNews("hook", event, "again", 3, 500, "", clock.at + 5000) for event in events]
 
     def route_title(self, route: int) -> str:
         return "86"

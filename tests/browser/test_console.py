@@ -21,6 +21,8 @@ PAGES = (
     "/users/ledger",
     "/settings/words?try=casino",
     "/settings/blacklist?check=8613800138000",
+    "/reports/messages?number=138&state=failed&reason=err+27",
+    "/search?q=nothing",
     "/gateway",
     "/audit",
     "/me",

@@ -60,7 +60,7 @@ def write_and_confirm(visit: Visit, page: Page, tmp_path: Path, *, script: bool)
     visit.press("Top up")
     page.goto(f"{visit.base}/contacts")
     page.get_by_label("People", exact=True).fill("Zhang San, 8613900000001\nLi Si, 8613900000002")
-    page.get_by_label("Group", exact=True).last.fill("friends")
+    page.get_by_role("textbox", name="Contact group", exact=True).fill("friends")
     visit.press("Add contacts")
     page.goto(f"{visit.base}/settings/phrases")
     page.get_by_label("Text", exact=True).fill("Come to the casino.")
@@ -121,6 +121,7 @@ def test_a_task_is_written_reviewed_and_delivered(
     page.goto(task + "/messages")
     assert page.locator("tbody tr").count() == 50
     expect(page.locator("tbody .badge").first).to_have_text("Delivered")
+    look_for_a_message(visit, page, script=script)
     state = visit.context.storage_state()
     visit.context.close()
     assert visit.faults == []
@@ -128,9 +129,27 @@ def test_a_task_is_written_reviewed_and_delivered(
         look_at_every_page(browser, gateway, state, task.rpartition("/")[2])
 
 
+def look_for_a_message(visit: Visit, page: Page, *, script: bool) -> None:
+    """From the search in the top bar to one message and its timeline."""
+    if script:
+        page.keyboard.press("/")
+        expect(page.get_by_label("Search everything")).to_be_focused()
+    page.get_by_label("Search everything").fill("8613900000001")
+    page.keyboard.press("Enter") if script else page.get_by_label("Search everything").press("Enter")
+    expect(page).to_have_url(f"{visit.base}/reports/messages?number=8613900000001")
+    page.get_by_role("link", name="8613900000001", exact=True).click()
+    expect(page.locator(".bubble")).to_have_text("Come to the ******.")
+    for said in ("Accepted by c", "Sensitive words masked", "Receipt from c", "Ended: Delivered"):
+        expect(page.locator(".timeline")).to_contain_text(said)
+    expect(page.locator(".timeline")).to_contain_text("stat:DELIVRD")
+    page.get_by_role("link", name="Add to a blacklist").click()
+    expect(page.get_by_label("Numbers", exact=True)).to_have_value("8613900000001")
+
+
 def look_at_every_page(browser: Browser, gateway: Gateway, state: object, task: str) -> None:
     """Nothing is wider than the window, and no page breaks a rule, in both languages, light and dark."""
     paths = ["/sms/send", "/sms/tasks", "/sms/pending", f"/tasks/{task}", f"/tasks/{task}/messages"]
+    paths += ["/reports/messages", f"/tasks/{task}/messages?show=unsent"]
     paths += [f"/tasks/{task}/blocked", "/review/tasks", "/contacts", "/settings/phrases"]
     for locale, width, scheme in (("zh-CN", 1280, "dark"), ("en-GB", 360, "light")):
         visit = Visit(
