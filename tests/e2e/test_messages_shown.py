@@ -3,11 +3,16 @@
 from pathlib import Path
 
 import msgspec
+import trio
 
 from gateway.console import ConsoleOperations
 from gateway.sim.behaviour import Behaviour
+from gateway.webhooks.service import WebhookNews
 from store.model import State
 from store.reads_messages import MessageFilter
+from tests.api.test_api_webhooks import ALLOWED, MANAGER, WITH_KEYS, added, receiving
+from tests.api.world import KEY, bound, delivering
+from tests.webhooks.world import status_line
 
 from .test_tasks import send
 from .world import until, world
@@ -55,3 +60,41 @@ async def test_why_a_task_s_messages_failed_is_counted_apart_by_who_said_no(tmp_
         assert len(rows) == 12
         assert await asked.webhook_news(rows[0].parts[0].account, [1]) == []
         assert msgspec.structs.asdict(wanted)["task"] == task
+
+
+async def test_of_a_webhook_it_is_told_whether_it_has_a_receipt_or_tries_again(
+    tmp_path: Path,
+) -> None:
+    async with (
+        receiving() as (receiver, url),
+        delivering(tmp_path, document=WITH_KEYS, webhooks=ALLOWED) as (gateway, _),
+    ):
+        await bound(gateway)
+        manager, api = await gateway.connect(MANAGER), await gateway.connect(KEY)
+        asked = ConsoleOperations(gateway.daemon)
+        await added(manager, url=url)
+
+        async def news(message: int) -> WebhookNews:
+            """Once a receipt is there."""
+            while True:
+                life = await gateway.daemon.ports.store.read(lambda s: s.message(message))
+                if life is not None and life.receipts:
+                    (found,) = await asked.webhook_news(life.parts[0].account, [life.receipts[0].id])
+                    return found
+                await trio.sleep(0.01)
+
+        async def state(message: int, wanted: str) -> WebhookNews:
+            with trio.fail_after(20):
+                while (found := await news(message)).state != wanted:
+                    await trio.sleep(0.01)
+            return found
+
+        first = asked.message_number((await api.send())["id"])
+        assert (await state(first, "settled")).name == "crm"
+        receiver.answers(status_line(500))
+        second = asked.message_number((await api.send())["id"])
+        again = await state(second, "again")
+        assert (again.status, again.at > 0) == (500, True)
+        assert again.attempts >= 1
+        assert (await state(first, "settled")).attempts == 0
+        assert await asked.webhook_news(999, [1]) == []
