@@ -23,7 +23,7 @@ from admin.gate import (
     guard,
 )
 from admin.i18n import N_
-from admin.job_kinds import KINDS
+from admin.job_kinds import KINDS, SWEEPERS
 from admin.rendering import Page
 from admin.routes import ROUTES
 from admin.security import SAFE_METHODS
@@ -151,7 +151,7 @@ def create_app(console: Console) -> Litestar:
     )
     app.state.console = console
     console.app = app
-    console.background.learn(KINDS)
+    console.background.learn(KINDS, SWEEPERS)
     for _ in declared(app):
         pass
     return app

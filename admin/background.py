@@ -6,7 +6,7 @@ start, and can be tried again; what only waited begins then.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -118,10 +118,12 @@ class Background:
         self._news: dict[int, list[News]] = {}
         self._nursery: trio.Nursery | None = None
         self._turn = trio.CapacityLimiter(AT_ONCE)
+        self._sweepers: tuple[Callable[[Console], None], ...] = ()
 
-    def learn(self, kinds: Mapping[str, Kind]) -> None:
-        """The kinds that there are."""
+    def learn(self, kinds: Mapping[str, Kind], sweepers: Sequence[Callable[["Console"], None]] = ()) -> None:
+        """The kinds that there are, and what else is swept once an hour, in a worker."""
         self._kinds |= kinds
+        self._sweepers = tuple(sweepers)
 
     def kinds(self) -> Mapping[str, Kind]:
         """By name."""
@@ -211,6 +213,8 @@ class Background:
             await console.off_loop(jobs.remove_folders, console.data, old)
             await self._write(lambda w: jobs.forget_files(w, old))
         await self._write(sweep_trash)
+        for sweeper in self._sweepers:
+            await console.off_loop(sweeper, console)
 
     # -- running --------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from admin.jobs import Job
 from admin.lists import BYTE_ORDER_MARK, csv_line, guarded
 from admin.permissions import Reach, Role, reach
 from admin.prepare_lines import ImportOrder, Judged
+from admin.sending import delimiter_of_form
 from admin.view import View
 from store import imports, people_edit
 from store.address_book import add_contacts
@@ -296,12 +297,14 @@ def error_of(row: ImportRow) -> StoreError | None:
     return Refused(said.pop("code"), said.pop("text"), **said)
 
 
-def purge(console: "Console", actor: str) -> None:
-    """Forget imports that are older than they may be kept, with their files."""
-    with console.store.writing(actor) as transaction:
-        gone = imports.purge_imports(transaction)
-    for identifier in gone:
-        shutil.rmtree(imports.folder_of(console.data, identifier), ignore_errors=True)
+def purge(console: "Console") -> None:
+    """Forget imports that are older than they may be kept, and the files of all that are forgotten."""
+    with console.store.writing("gateway") as transaction:
+        imports.purge_imports(transaction)
+        kept = imports.known_imports(transaction.connection)
+    for folder in (console.data / imports.FOLDER).glob("*"):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_input(view: View, kind: ImportKind) -> ImportInput:
@@ -311,10 +314,9 @@ def read_input(view: View, kind: ImportKind) -> ImportInput:
         at = view.field(f"column-{field.key}")
         if at.isdecimal() and len(at) < 4:
             columns[field.key] = int(at)
-    delimiter = view.field("delimiter")
     return ImportInput(
         encoding=view.field("encoding")[:20],
-        delimiter="\t" if delimiter == "tab" else delimiter[:4],
+        delimiter=delimiter_of_form(view),
         sheet=view.field("sheet")[:200],
         header={"yes": True, "no": False}.get(view.field("header")),
         columns=columns,

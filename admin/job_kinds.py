@@ -8,3 +8,4 @@ from admin.list_export import EXPORT_LIST
 
 _ALL: tuple[Kind, ...] = (EXPORT_LIST, importing.KIND)
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+SWEEPERS = (importing.purge,)

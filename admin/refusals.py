@@ -29,6 +29,7 @@ SENTENCES = {
     "group-unlimited": N_("An unlimited group stays a root group: nothing above could hold it."),
     "not-deleted": N_("Only a deleted user can be made anonymous. Delete the user first."),
     "anonymous": N_("This user was made anonymous, for good. Make a new user."),
+    "group-top": N_("There is no group above this one. Move its contacts first, or delete them."),
     "too-many": N_("At most %(limit)s at once."),
 }
 QUOTA = N_("At most %(available)s parts can be moved here. Give a smaller number, or top up the group above.")

@@ -145,6 +145,23 @@ def write_moment(at_ms: int, zone: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S")
 
 
+# -- files -------------------------------------------------------------------------------------------
+
+DELIMITERS = (
+    (",", N_("comma")),
+    ("tab", N_("tab")),
+    (";", N_("semicolon")),
+    ("|", "|"),
+    ("none", N_("none")),
+)
+
+
+def delimiter_of_form(view: View) -> str:
+    """What a form wants between the cells; "" is as detected."""
+    delimiter = view.field("delimiter")[:4]
+    return "\t" if delimiter == "tab" else delimiter
+
+
 # -- uploads ------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,8 @@ The path is the group's name in the table, so that depth has no limit and a subt
 import sqlite3
 from typing import TYPE_CHECKING
 
+from store.refusals import Refused
+
 if TYPE_CHECKING:
     from store.config_db import Writing
 
@@ -45,6 +47,73 @@ def group_of(transaction: "Writing", owner: int, path: str) -> int:
             else transaction.insert("INSERT INTO contact_group (user_id, name) VALUES (?, ?)", (owner, name))
         )
     return identifier
+
+
+def move_contact_group(transaction: "Writing", owner: int, group: int, path: str) -> None:
+    """Give a group another path, and all below it along. Raises Refused for a taken path or one inside it."""
+    old = _path_of(transaction, owner, group)
+    if path == old:
+        return
+    if path.startswith(f"{old}/"):
+        raise Refused("group-inside", "A group cannot be put under itself. Choose another place.")
+    if transaction.run(
+        "SELECT 1 FROM contact_group WHERE user_id = ? AND name = ?", (owner, path)
+    ).fetchone():
+        raise Refused("group-taken", f'There is a group "{path}" already. Choose another name.', path=path)
+    above = path.rpartition("/")[0]
+    if above:
+        group_of(transaction, owner, above)
+    transaction.run(
+        "UPDATE contact_group SET name = ? || substr(name, ?)"
+        " WHERE user_id = ? AND (name = ? OR substr(name, 1, ?) = ? || '/')",
+        (path, len(old) + 1, owner, old, len(old) + 1, old),
+    )
+    drop_empty(transaction, owner)
+    transaction.audit("contact.group", f"contact group {group}", changes=False, path=[old, path])
+
+
+def empty_into_above(transaction: "Writing", owner: int, group: int) -> int:
+    """Delete a group with those below it; their contacts go to the group above, where those that are there
+    already stay as they are. How many there were. Raises Refused where nothing stands above.
+    """
+    path = _path_of(transaction, owner, group)
+    above = path.rpartition("/")[0]
+    if not above:
+        raise Refused(
+            "group-top", "There is no group above this one. Move its contacts first, or delete them."
+        )
+    ids = groups_with_below(transaction.connection, owner, (group,))
+    marks = ", ".join(map(str, ids))
+    target = group_of(transaction, owner, above)
+    count = len(contacts_below(transaction, owner, group))
+    transaction.run(
+        f"UPDATE OR IGNORE contact SET group_id = ? WHERE group_id IN ({marks})",  # noqa: S608
+        (target,),
+    )
+    transaction.run(f"DELETE FROM contact WHERE group_id IN ({marks})")  # noqa: S608
+    transaction.run(f"DELETE FROM contact_group WHERE id IN ({marks})")  # noqa: S608
+    transaction.audit("contact.group", f"contact group {group}", changes=False, path=[path, above])
+    return count
+
+
+def contacts_below(transaction: "Writing", owner: int, group: int) -> list[int]:
+    """Ids of the contacts in a group and all below it. Raises Refused for a group that is not the owner's."""
+    _path_of(transaction, owner, group)
+    ids = groups_with_below(transaction.connection, owner, (group,))
+    marks = ", ".join(map(str, ids))
+    return [
+        row[0]
+        for row in transaction.run(f"SELECT id FROM contact WHERE group_id IN ({marks})")  # noqa: S608
+    ]
+
+
+def _path_of(transaction: "Writing", owner: int, group: int) -> str:
+    row = transaction.run(
+        "SELECT name FROM contact_group WHERE id = ? AND user_id = ?", (group, owner)
+    ).fetchone()
+    if row is None:
+        raise Refused("group-gone", "That group is deleted. Choose another.")
+    return str(row[0])
 
 
 def drop_empty(transaction: "Writing", owner: int) -> None:

@@ -207,10 +207,13 @@ def take_secret(transaction: "Writing", user: int, identifier: int) -> bytes | N
     return bytes(row[0])
 
 
-def purge_imports(transaction: "Writing") -> list[int]:
-    """Forget what is older than it may be kept; gives the ids whose folders go."""
-    rows = transaction.run(
-        "DELETE FROM file_import WHERE created_at < ? AND state <> 'writing' RETURNING id",
-        (transaction.at - KEPT_MS,),
-    ).fetchall()
-    return [row[0] for row in rows]
+def purge_imports(transaction: "Writing") -> None:
+    """Forget what is older than it may be kept."""
+    transaction.run(
+        "DELETE FROM file_import WHERE created_at < ? AND state <> 'writing'", (transaction.at - KEPT_MS,)
+    )
+
+
+def known_imports(connection: sqlite3.Connection) -> set[str]:
+    """Names of the folders of all imports that there are."""
+    return {str(row[0]) for row in connection.execute("SELECT id FROM file_import")}

@@ -58,6 +58,53 @@ def list_phrases(
 
 def add_phrase(transaction: "Writing", user: int, name: str, text: str, *, shared: bool) -> int:
     """Keep a phrase in a group of the user's, which is made if it is new; `shared` is the group's."""
+    group = _group_of(transaction, user, name, shared=shared)
+    phrase = transaction.insert("INSERT INTO phrase (phrase_group_id, text) VALUES (?, ?)", (group, text))
+    transaction.audit("phrase.add", f"phrase {phrase}", changes=False, group=name, shared=shared)
+    return phrase
+
+
+def own_phrase(connection: sqlite3.Connection, user: int, phrase: int) -> Phrase | None:
+    """A phrase of the user's own groups; None if it is another's or not there."""
+    row = connection.execute(
+        "SELECT f.id, f.text, p.name, p.shared FROM phrase f JOIN phrase_group p ON p.id = f.phrase_group_id"
+        " WHERE f.id = ? AND p.user_id = ?",
+        (phrase, user),
+    ).fetchone()
+    return Phrase(row[0], row[1], row[2], bool(row[3]), True) if row else None
+
+
+def edit_phrase(
+    transaction: "Writing", user: int, phrase: int, name: str, text: str, *, shared: bool
+) -> bool:
+    """Change a phrase of the user's own in place; another group takes it over. False if there is none."""
+    if own_phrase(transaction.connection, user, phrase) is None:
+        return False
+    group = _group_of(transaction, user, name, shared=shared)
+    transaction.run("UPDATE phrase SET phrase_group_id = ?, text = ? WHERE id = ?", (group, text, phrase))
+    _drop_empty(transaction, user)
+    transaction.audit("phrase.edit", f"phrase {phrase}", changes=False, group=name, shared=shared)
+    return True
+
+
+def remove_phrases(transaction: "Writing", user: int, ids: Sequence[int]) -> int:
+    """Delete phrases of the user's own groups; groups that are empty then go as well. How many there were."""
+    gone = sum(
+        transaction.run(
+            "DELETE FROM phrase WHERE id = ?"
+            " AND phrase_group_id IN (SELECT id FROM phrase_group WHERE user_id = ?)",
+            (one, user),
+        ).rowcount
+        for one in ids
+    )
+    _drop_empty(transaction, user)
+    if gone:
+        transaction.audit("phrase.remove", f"{gone} phrases", changes=False, count=gone)
+    return gone
+
+
+def _group_of(transaction: "Writing", user: int, name: str, *, shared: bool) -> int:
+    """The user's phrase group of this name, made if it is new."""
     row = transaction.run(
         "SELECT id FROM phrase_group WHERE user_id = ? AND name = ?", (user, name)
     ).fetchone()
@@ -71,26 +118,12 @@ def add_phrase(transaction: "Writing", user: int, name: str, text: str, *, share
         )
     )
     transaction.run("UPDATE phrase_group SET shared = ? WHERE id = ?", (shared, group))
-    phrase = transaction.insert("INSERT INTO phrase (phrase_group_id, text) VALUES (?, ?)", (group, text))
-    transaction.audit("phrase.add", f"phrase {phrase}", changes=False, group=name, shared=shared)
-    return phrase
+    return int(group)
 
 
-def remove_phrases(transaction: "Writing", user: int, ids: Sequence[int]) -> int:
-    """Delete phrases of the user's own groups; groups that are empty then go as well. How many there were."""
-    gone = sum(
-        transaction.run(
-            "DELETE FROM phrase WHERE id = ?"
-            " AND phrase_group_id IN (SELECT id FROM phrase_group WHERE user_id = ?)",
-            (one, user),
-        ).rowcount
-        for one in ids
-    )
+def _drop_empty(transaction: "Writing", user: int) -> None:
     transaction.run(
         "DELETE FROM phrase_group WHERE user_id = ?"
         " AND NOT EXISTS (SELECT 1 FROM phrase WHERE phrase_group_id = phrase_group.id)",
         (user,),
     )
-    if gone:
-        transaction.audit("phrase.remove", f"{gone} phrases", changes=False, count=gone)
-    return gone

@@ -12,6 +12,7 @@ import msgspec
 
 from store import groups_edit, rules
 from store.address_book import add_contacts, contacts_by_id, remove_contacts
+from store.contact_groups import contacts_below
 from store.directory import BlacklistScope, Word
 from store.listing import Cut, Order, Page, Where, fetch
 from store.phrases import add_phrase, remove_phrases
@@ -107,6 +108,11 @@ def delete_contacts(transaction: "Writing", user: int, ids: Sequence[int]) -> De
     items = [ContactItem(group, name, mobile) for _, name, mobile, group in found]
     remove_contacts(transaction, user, [row[0] for row in found])
     return _keep(transaction, user, "contact", [one.name or str(one.mobile) for one in items], items)
+
+
+def delete_contact_group(transaction: "Writing", user: int, group: int) -> Deleted:
+    """Delete a contact group with all in it and below it."""
+    return delete_contacts(transaction, user, contacts_below(transaction, user, group))
 
 
 def delete_phrases(transaction: "Writing", user: int, ids: Sequence[int]) -> Deleted:

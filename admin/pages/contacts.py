@@ -1,4 +1,4 @@
-"""Contacts (P8), the least that sending needs: find, add one or many, delete."""
+"""Contacts (P8): a tree of groups, find, add one or many, delete; groups are moved and deleted."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -12,15 +12,18 @@ from admin import lists
 from admin.cleaning import clean
 from admin.console import Flash
 from admin.i18n import N_
+from admin.import_kinds import REASONS
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.undo import undo_flash
 from admin.view import FromView, View
 from store.address_book import ContactGroup, add_contacts, contact_groups, list_contacts
+from store.contact_groups import empty_into_above, move_contact_group, problem_with_path
+from store.files import StoreError
 from store.listing import Cut
 from store.listing import Page as Rows
-from store.trash import delete_contacts
+from store.trash import delete_contact_group, delete_contacts
 
 AT_ONCE_MAX = 20_000
 BAD_SHOWN_MAX = 5
@@ -32,6 +35,7 @@ class ContactsPage(Page, kw_only=True):
     template = "contacts.html"
     listing: Listing
     groups: list[ContactGroup]
+    chosen: ContactGroup | None
     values: Mapping[str, str]
     errors: Mapping[str, str]
 
@@ -40,7 +44,7 @@ class ContactsForm(msgspec.Struct, frozen=True):
     """One contact a line: a number, or a name and a number."""
 
     people: Annotated[str, Meta(max_length=900_000, extra={"lines": True})]
-    group: Annotated[str, Meta(max_length=64)]
+    group: Annotated[str, Meta(max_length=255)]
 
 
 def spec_of(view: View, groups: list[ContactGroup]) -> ListSpec:
@@ -76,14 +80,26 @@ def spec_of(view: View, groups: list[ContactGroup]) -> ListSpec:
 
 
 async def _show(
-    view: View, values: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+    view: View,
+    values: Mapping[str, str],
+    errors: Mapping[str, str],
+    status: int = 200,
+    group: int = 0,
 ) -> Response[Any]:
     groups = await view.read(lambda c: contact_groups(c, view.me.id))
+    asked = str(group) if group else str(view.request.query_params.get("group", ""))
+    chosen = next((one for one in groups if str(one.id) == asked), None)
+    values = ({"group": chosen.name, "path": chosen.name} if chosen else {}) | dict(values)
     spec = spec_of(view, groups)
 
     def page(listing: Listing, _: sqlite3.Connection) -> ContactsPage:
         return ContactsPage(
-            title=view.t(N_("Contacts")), listing=listing, groups=groups, values=values, errors=errors
+            title=view.t(N_("Contacts")),
+            listing=listing,
+            groups=groups,
+            chosen=chosen,
+            values=values,
+            errors=errors,
         )
 
     if status != 200:
@@ -113,6 +129,8 @@ async def add(view: FromView) -> Response[Any]:
             people.append((name[:64], number))
         else:
             bad.append(line.strip()[:40])
+    if problem_with_path(form.group.replace("／", "/").strip("/")):
+        errors["group"] = view.t(REASONS["path-form"])
     if bad:
         errors["people"] = view.t(
             N_("These lines have no phone number: %(lines)s"), lines="、".join(bad[:BAD_SHOWN_MAX])
@@ -121,7 +139,7 @@ async def add(view: FromView) -> Response[Any]:
         errors["people"] = view.t(N_("At most %(limit)s at once."), limit=AT_ONCE_MAX)
     if errors:
         return await _show(view, given, errors, 422)
-    group = form.group
+    group = form.group.replace("／", "/").strip("/")
     added, known = await view.write(lambda w: add_contacts(w, view.me.id, group, people), reload=False)
     text = view.t(
         N_("%(added)s contacts added; %(known)s were in the group already."), added=added, known=known
@@ -152,4 +170,35 @@ async def delete(view: FromView) -> Response[Any]:
     )
 
 
-ROUTES = (contacts, add, delete)
+@post("/contacts/groups/{group_id:int}", **allow("contacts"))
+async def move_group(view: FromView) -> Response[Any]:
+    """Give a group another path: rename it, or put it with all below it somewhere else."""
+    group, path = int(view.at("group_id")), clean(view.field("path")).replace("／", "/").strip("/")
+    errors = {"path": view.t(REASONS["path-form"])} if problem_with_path(path) else {}
+    if not errors:
+        try:
+            await view.write(lambda w: move_contact_group(w, view.me.id, group, path), reload=False)
+        except StoreError as error:
+            errors = {"path": view.refusal(error)}
+    if errors:
+        return await _show(view, {"path": view.field("path")}, errors, 422, group)
+    return view.go(f"/contacts?group={group}", flash=Flash(view.t(N_("Moved, with all below it."))))
+
+
+@post("/contacts/groups/{group_id:int}/delete", **allow("contacts"))
+async def delete_group(view: FromView) -> Response[Any]:
+    """Delete a group and those below it: their contacts go to the group above, or away."""
+    group, owner = int(view.at("group_id")), view.me.id
+    try:
+        if view.field("contents") == "keep":
+            count = await view.write(lambda w: empty_into_above(w, owner, group), reload=False)
+            said = view.t(N_("The group is gone; %(count)s contacts went to the group above."), count=count)
+            return view.go("/contacts", flash=Flash(said))
+        gone = await view.write(lambda w: delete_contact_group(w, owner, group), reload=False)
+    except StoreError as error:
+        return view.go("/contacts", flash=Flash(view.refusal(error), "bad"))
+    said = view.t(N_("The group and its %(count)s contacts are deleted."), count=gone.count)
+    return view.go("/contacts", flash=undo_flash(said, gone))
+
+
+ROUTES = (move_group, delete_group, contacts, add, delete)

@@ -38,13 +38,6 @@ from store.rules_list import list_sms_types
 UPLOAD_OCTETS_MAX = 21 * 1024 * 1024  # a file of 20 MB, and the form around it
 SHOWN_BAD = 100
 EXPORT_STEP = 5_000
-DELIMITERS = (
-    (",", N_("comma")),
-    ("tab", N_("tab")),
-    (";", N_("semicolon")),
-    ("|", "|"),
-    ("none", N_("none")),
-)
 
 
 class NewImportPage(Page, kw_only=True):
@@ -69,7 +62,7 @@ class BindPage(Page, kw_only=True):
     error: str
     errors: Mapping[str, str]
     encodings: Sequence[str] = ENCODINGS
-    delimiters: tuple[tuple[str, str], ...] = DELIMITERS
+    delimiters: Sequence[tuple[str, str]] = sending.DELIMITERS
 
 
 class ImportPage(Page, kw_only=True):
@@ -183,8 +176,6 @@ async def _upload(view: View, kind: ImportKind) -> Response[str]:
         return await _new(view, kind, values, errors)
     token = await sending.keep_upload(view, file)
     name = file.filename[:200]
-    actor = f"console:{view.me.login}"
-    await view.console.off_loop(importing.purge, view.console, actor)
     identifier = await view.write(
         lambda w: imports.create_import(w, view.me.id, kind.key, name, options), reload=False
     )

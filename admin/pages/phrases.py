@@ -1,4 +1,4 @@
-"""Phrase library (P20), the least that sending needs: find, add to a group of one's own, delete."""
+"""Phrase library (P20): find, add to a group of one's own, change in place, delete."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from admin.undo import undo_flash
 from admin.view import FromView, View
 from store.listing import Cut
 from store.listing import Page as Rows
-from store.phrases import PHRASE_CHARACTERS_MAX, add_phrase, list_phrases
+from store.phrases import PHRASE_CHARACTERS_MAX, add_phrase, edit_phrase, list_phrases, own_phrase
 from store.trash import delete_phrases
 
 
@@ -27,6 +27,7 @@ class PhrasesPage(Page, kw_only=True):
 
     template = "phrases.html"
     listing: Listing
+    editing: int  # the phrase that the form changes; 0 adds one
     values: Mapping[str, str]
     errors: Mapping[str, str]
 
@@ -47,14 +48,22 @@ def spec_of(view: View) -> ListSpec:
 
     def row(columns: tuple[Any, ...]) -> Row:
         identifier, text, group, shared, own, login = columns
-        parts = view.console.text_figures(text).parts
+        figures = view.console.text_figures(text)
+        hits = view.t(N_("contains: %(words)s"), words="、".join(figures.words)) if figures.words else ""
         scope = Cell(
             bool(shared),
             view.t(N_("Shared") if shared else N_("Personal")),
             tone="info" if shared else "plain",
         )
         return Row(
-            (Cell(text), Cell(group), scope, Cell(parts), Cell(login)), id=str(identifier) if own else ""
+            (
+                Cell(text, href=f"/settings/phrases?edit={identifier}" if own else "", note=hits),
+                Cell(group),
+                scope,
+                Cell(figures.parts),
+                Cell(login),
+            ),
+            id=str(identifier) if own else "",
         )
 
     return ListSpec(
@@ -78,10 +87,12 @@ def spec_of(view: View) -> ListSpec:
 
 
 async def _show(
-    view: View, values: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+    view: View, values: Mapping[str, str], errors: Mapping[str, str], status: int = 200, editing: int = 0
 ) -> Response[Any]:
     def page(listing: Listing, _: sqlite3.Connection) -> PhrasesPage:
-        return PhrasesPage(title=view.t(N_("Phrase library")), listing=listing, values=values, errors=errors)
+        return PhrasesPage(
+            title=view.t(N_("Phrase library")), listing=listing, editing=editing, values=values, errors=errors
+        )
 
     spec = spec_of(view)
     if status != 200:
@@ -91,8 +102,33 @@ async def _show(
 
 @get("/settings/phrases", **allow("phrases"))
 async def phrases(view: FromView) -> Response[Any]:
-    """What the viewer may use."""
-    return await _show(view, {}, {})
+    """What the viewer may use; with `?edit=` one of their own in the form."""
+    asked = str(view.request.query_params.get("edit", ""))
+    phrase = int(asked) if asked.isdecimal() and len(asked) < 18 else 0
+    found = await view.read(lambda c: own_phrase(c, view.me.id, phrase)) if phrase else None
+    if found is None:
+        return await _show(view, {}, {})
+    values = {"text": found.text, "group": found.group} | ({"shared": "on"} if found.shared else {})
+    return await _show(view, values, {}, editing=found.id)
+
+
+@post("/settings/phrases/{phrase_id:int}", **allow("phrases"))
+async def edit(view: FromView) -> Response[Any]:
+    """Change one of one's own."""
+    phrase = int(view.at("phrase_id"))
+    if await view.read(lambda c: own_phrase(c, view.me.id, phrase)) is None:
+        return view.go(
+            "/settings/phrases", flash=Flash(view.t(N_("There is no such phrase of yours.")), "bad")
+        )
+    form, errors = view.parse(PhraseForm)
+    if form is None:
+        values = {name: sent[0] for name, sent in view.form.items() if sent}
+        return await _show(view, values, errors, 422, phrase)
+    made = form
+    await view.write(
+        lambda w: edit_phrase(w, view.me.id, phrase, made.group, made.text, shared=made.shared), reload=False
+    )
+    return view.go("/settings/phrases", flash=Flash(view.t(N_("Saved."))))
 
 
 @post("/settings/phrases", **allow("phrases"))
@@ -119,4 +155,4 @@ async def delete(view: FromView) -> Response[Any]:
     )
 
 
-ROUTES = (phrases, add, delete)
+ROUTES = (phrases, edit, add, delete)

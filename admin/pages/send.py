@@ -12,20 +12,20 @@ import msgspec
 from litestar import Response, get, post
 from msgspec import Meta
 
-from admin import sending
+from admin import contact_picker, sending
 from admin.cleaning import clean
 from admin.console import Flash
+from admin.contact_picker import Picker
 from admin.i18n import N_
 from admin.operations import TextFigures
 from admin.permissions import allow
 from admin.prepare_lines import Look, Seen
 from admin.rendering import Page, format_time
 from admin.view import FromView, View
-from store import address_book, tasks
+from store import tasks
 from store.address_book import ContactGroup
 from store.config_db import Writing
 from store.files import StoreError
-from store.listing import Cut
 from store.phrases import Phrase, phrases_for
 from store.task_file import TYPED, folder_of, make_folder, write_private
 from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
@@ -33,7 +33,6 @@ from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
 UPLOAD_OCTETS_MAX = 21 * 1024 * 1024  # a file of 20 MB, and the form around it
 PARTS_EACH_MAX = 10
 AHEAD_MS_MAX = 30 * 86_400_000
-CONTACTS_OFFERED_MAX = 200
 ENCODINGS = ("utf-8", "gb18030", "big5", "utf-16")
 
 
@@ -47,17 +46,7 @@ class SendForm(msgspec.Struct, frozen=True):
     typed: Annotated[str, Meta(max_length=16_000_000, extra={"lines": True})] = ""
     upload: str = ""
     upload_name: Annotated[str, Meta(max_length=200)] = ""
-    contacts: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """A contact that may be ticked."""
-
-    id: int
-    name: str
-    mobile: int
-    group: str
 
 
 class SendPage(Page, kw_only=True):
@@ -70,11 +59,18 @@ class SendPage(Page, kw_only=True):
     figures: TextFigures | None
     phrases: list[Phrase]
     groups: list[ContactGroup]
-    contacts: list[Chosen]
     chosen_groups: set[int]
-    chosen_contacts: set[int]
+    picker: Picker
+    picking: bool
     available: int
     resent: int = 0  # numbers that come from an earlier task
+
+
+class PickPage(Page, kw_only=True):
+    """The picker of contacts alone."""
+
+    template = "contacts_pick.html"
+    picker: Picker
 
 
 class FiguresPage(Page, kw_only=True):
@@ -93,6 +89,7 @@ class FilePage(Page, kw_only=True):
     error: str
     column: int
     encodings: Sequence[str] = ENCODINGS
+    delimiters: Sequence[tuple[str, str]] = sending.DELIMITERS
 
 
 def text_of(view: View) -> str:
@@ -110,25 +107,17 @@ async def _form(
     groups: Sequence[int] = (),
     contacts: Sequence[int] = (),
     resent: int = 0,
+    do: str = "",
     status: int = 200,
 ) -> Response[str]:
-    values = dict.fromkeys(("upload", "upload_name", "contact_search"), "") | dict(values)
-    text, search = values.get("text", ""), values["contact_search"]
+    values = dict.fromkeys(("upload", "upload_name"), "") | dict(values)
+    text = values.get("text", "")
 
-    def read(
-        connection: sqlite3.Connection,
-    ) -> tuple[list[Phrase], list[ContactGroup], list[Chosen]]:
-        owner = view.me.id
-        listed = address_book.list_contacts(connection, owner, Cut(CONTACTS_OFFERED_MAX), search=search).rows
-        known = {row[0] for row in listed}
-        ticked = address_book.contacts_by_id(connection, owner, [one for one in contacts if one not in known])
-        return (
-            phrases_for(connection, owner, view.me.group),
-            address_book.contact_groups(connection, owner),
-            [Chosen(*row) for row in (*ticked, *listed)],
-        )
+    def read(connection: sqlite3.Connection) -> tuple[list[Phrase], Picker]:
+        picker = contact_picker.build(connection, view.me.id, values, contacts, do)
+        return phrases_for(connection, view.me.id, view.me.group), picker
 
-    phrases, contact_groups, offered = await view.read(read)
+    phrases, picker = await view.read(read)
     page = SendPage(
         title=view.t(N_("Send SMS")),
         task=task,
@@ -136,10 +125,10 @@ async def _form(
         errors=errors or {},
         figures=view.console.text_figures(text) if text else None,
         phrases=phrases,
-        groups=contact_groups,
-        contacts=offered,
+        groups=picker.groups,
         chosen_groups=set(groups),
-        chosen_contacts=set(contacts),
+        picker=picker,
+        picking=do == "find" or do.startswith("pick-"),
         available=await available(view, view.me.id),
         resent=resent,
     )
@@ -218,16 +207,15 @@ async def _submit(view: View, task: TaskRow | None) -> Response[str]:
     kept = values.get("upload", "") == "kept" and task is not None and bool(task.source.file)
     if values.get("upload") and not kept and not sending.is_kept(view, values["upload"]):
         values["upload"] = values["upload_name"] = ""
-    groups, contacts = (form.groups, form.contacts) if form else ((), ())
+    groups = form.groups if form else ()
+    contacts = tuple(contact_picker.picked_in(view.form))
     if do and do != "submit":
         return await _form(
-            view, task=identifier, values=values, resent=resent, groups=groups, contacts=contacts
+            view, task=identifier, values=values, resent=resent, groups=groups, contacts=contacts, do=do
         )
     figures = view.console.text_figures(text)
     made = _draft(view, values, figures, errors)
-    if form is not None and not (
-        form.typed or values.get("upload") or form.groups or form.contacts or resent
-    ):
+    if form is not None and not (form.typed or values.get("upload") or form.groups or contacts or resent):
         errors["typed"] = view.t(N_("Give at least one number: typed, from a file or from your contacts."))
     if form is None or errors or made is None:
         return await _form(
@@ -243,15 +231,16 @@ async def _submit(view: View, task: TaskRow | None) -> Response[str]:
     source = Input(
         typed=bool(form.typed),
         file=values.get("upload_name", "") if values.get("upload") else "",
-        contacts=form.contacts,
+        contacts=contacts,
         groups=form.groups,
         resent=task.source.resent if task else "",
     )
     if kept and task:
         old = task.source
         source = msgspec.structs.replace(
-            source, encoding=old.encoding, sheet=old.sheet, header=old.header, column=old.column
-        )
+            source, encoding=old.encoding, sheet=old.sheet, header=old.header, column=old.column,
+            delimiter=old.delimiter,
+        )  # fmt: skip
     stage = "binding" if source.file else "preparing"
     return await _make(view, task, made, source, stage, form.typed, "" if kept else values.get("upload", ""))
 
@@ -339,6 +328,15 @@ async def count(view: FromView) -> Response[str]:
     return await view.show(FiguresPage(title="", figures=figures))
 
 
+@post("/sms/contacts", **allow("sms.send", quiet=True))
+async def pick(view: FromView) -> Response[str]:
+    """The picker after one of its buttons; without script the whole form comes back instead."""
+    values = {name: sent[0] for name, sent in view.form.items() if sent}
+    picked, do, owner = contact_picker.picked_in(view.form), view.field("do"), view.me.id
+    picker = await view.read(lambda c: contact_picker.build(c, owner, values, picked, do))
+    return await view.show(PickPage(title="", picker=picker))
+
+
 # -- the file -----------------------------------------------------------------------------------------
 
 
@@ -377,6 +375,7 @@ async def bind_file(view: FromView) -> Response[str]:
         sheet=view.field("sheet")[:200],
         header=header,
         column=int(column) if column.isdecimal() and len(column) < 4 else -1,
+        delimiter=sending.delimiter_of_form(view),
     )
     again = view.field("do") == "again"
     stage = "binding" if again else "preparing"
@@ -390,4 +389,4 @@ async def bind_file(view: FromView) -> Response[str]:
     return view.go(f"/tasks/{task.id}/preview")
 
 
-ROUTES = (send, submit, edit_form, edit, count, file_page, bind_file)
+ROUTES = (send, submit, edit_form, edit, count, pick, file_page, bind_file)

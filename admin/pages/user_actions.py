@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response, get, post
 from msgspec import Meta
 
-from admin import passwords
+from admin import importing, passwords
 from admin.console import Flash
 from admin.i18n import N_
 from admin.pages.users import lists_values, password_flash, show_user
@@ -231,6 +231,7 @@ async def anonymise_user(view: FromView) -> Response[str]:
         return await _anonymise(view, {"login": said}, 422)
     try:
         await view.write(lambda w: people_edit.anonymise(w, user.id))
+        await view.console.off_loop(importing.purge, view.console)  # what they uploaded goes at once
     except StoreError as error:
         return await show_user(view, errors={"": view.refusal(error)}, status=409)
     flash = Flash(view.t(N_("Nothing of %(login)s is kept but the login."), login=user.login))

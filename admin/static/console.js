@@ -54,3 +54,28 @@ let unsent = false;
 addEventListener("input", (event) => { unsent ||= Boolean(event.target.closest?.("form[data-warn]")); });
 addEventListener("submit", () => { unsent = false; });
 addEventListener("beforeunload", (event) => { if (unsent) event.preventDefault(); });
+// Without script the picker of contacts stands open in the form; with it, it is a window.
+for (const dialog of document.querySelectorAll("dialog[open]")) {
+  dialog.open = false;
+  if ("keep" in dialog.dataset) dialog.showModal();
+}
+addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-open-dialog]");
+  if (opener) document.getElementById(opener.dataset.openDialog).showModal();
+  if (event.target.closest("[data-close-dialog]")) event.target.closest("dialog").close();
+});
+function countPicked() {
+  const count = document.querySelector("[data-picked]");
+  if (!count) return;
+  const ticked = document.querySelectorAll("#pick input[name=contacts]:checked").length;
+  const text = (Number(count.dataset.picked) + ticked).toLocaleString("en");
+  for (const one of document.querySelectorAll("[data-picked], [data-picked-copy]")) one.textContent = text;
+}
+addEventListener("change", (event) => { if (event.target.name === "contacts") countPicked(); });
+addEventListener("htmx:afterSwap", countPicked);
+addEventListener("keydown", (event) => {
+  // Enter in the picker's search searches; it does not send the whole form.
+  if (event.key !== "Enter" || event.target.id !== "contact_search") return;
+  event.preventDefault();
+  document.querySelector("#pick button[value=find]").click();
+});

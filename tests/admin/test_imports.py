@@ -445,8 +445,7 @@ async def test_old_imports_and_their_files_are_forgotten(console: World) -> None
         folder = imports.folder_of(console.store.path.parent, number)
         assert folder.stat().st_mode & 0o077 == 0
         clock.at += imports.KEPT_MS + 1
-    async with console.person("usr") as person:
-        await upload(person, "contacts", "13800138000\n")
+    await console.console.background.sweep()
     assert not folder.exists()
 
 

@@ -109,7 +109,10 @@ async def test_a_deleted_user_is_made_anonymous_for_good_after_typing_the_login(
         wrong = await person.post("/users/4/anonymise", {"login": "user"})
         assert wrong.status_code == 422
         assert 'id="login-error"' in wrong.text
+        uploads = console.store.path.parent / "imports" / "4"
+        assert uploads.exists()
         done = await person.post("/users/4/anonymise", {"login": "usr"})
+        assert not uploads.exists()
         assert done.headers["location"] == "/users/deleted"
         assert "Zhang San" not in (await person.get("/users/deleted")).text
         again = await person.post("/users/4/state", {"state": "active"})

@@ -89,6 +89,7 @@ def filled(path: str, place: str, login: str = "sys") -> str:
         .replace("{group_id:int}", str(group))
         .replace("{carrier_id:int}", "1")
         .replace("{task_id:int}", str(task))
+        .replace("{phrase_id:int}", "1")
         .replace("{import_id:int}", str(task))
         .replace("{message_id:int}", str(message))
         .replace("{kind:str}", "group")
