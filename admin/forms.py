@@ -34,10 +34,10 @@ def parse(form: Form, struct: type[Value]) -> tuple[Value | None, dict[str, str]
         else:
             values = clean(sent[0], lines=_is_long(field.type)) if sent else ""
         if values == "" and kind is not str:
-            if field.required:
+            if field.required and not _admits(field.type, ""):
                 errors[field.name] = REQUIRED
                 continue
-            if field.default is not msgspec.NODEFAULT and not _admits(field.type, ""):
+            if not field.required and not _admits(field.type, ""):
                 continue
         if kind is int and isinstance(values, str):
             values = unicodedata.normalize("NFKC", values).replace(",", "").replace(" ", "")

@@ -16,6 +16,7 @@ class Entry(msgspec.Struct, frozen=True):
     title: str
     path: str
     permission: str
+    key: str = ""  # after "g" it leads here
 
 
 class Chapter(msgspec.Struct, frozen=True):
@@ -34,50 +35,50 @@ CHAPTERS = (
     Chapter(
         N_("Overview"),
         "layout-dashboard",
-        (Entry(N_("Dashboard"), "/", "dashboard"), Entry(N_("Jobs"), "/jobs", "jobs")),
+        (Entry(N_("Dashboard"), "/", "dashboard", "d"), Entry(N_("Jobs"), "/jobs", "jobs", "j")),
     ),
     Chapter(
         N_("Business SMS"),
         "send",
         (
-            Entry(N_("Send SMS"), "/sms/send", "sms.send"),
-            Entry(N_("Task log"), "/sms/tasks", "tasks.read"),
-            Entry(N_("Pending and scheduled"), "/sms/pending", "tasks.read"),
+            Entry(N_("Send SMS"), "/sms/send", "sms.send", "s"),
+            Entry(N_("Task log"), "/sms/tasks", "tasks.read", "t"),
+            Entry(N_("Pending and scheduled"), "/sms/pending", "tasks.read", "p"),
         ),
     ),
-    Chapter(N_("Address book"), "book-user", (Entry(N_("Contacts"), "/contacts", "contacts"),)),
+    Chapter(N_("Address book"), "book-user", (Entry(N_("Contacts"), "/contacts", "contacts", "c"),)),
     Chapter(
         N_("Reports"),
         "chart-column",
-        (Entry(N_("Message details"), "/reports/messages", "messages.read"),),
+        (Entry(N_("Message details"), "/reports/messages", "messages.read", "m"),),
     ),
     Chapter(
         N_("User management"),
         "users",
         (
-            Entry(N_("Users"), "/users", "users.read"),
-            Entry(N_("User groups"), "/users/groups", "groups.read"),
+            Entry(N_("Users"), "/users", "users.read", "u"),
+            Entry(N_("User groups"), "/users/groups", "groups.read", "o"),
             Entry(N_("Deleted users"), "/users/deleted", "users.deleted"),
-            Entry(N_("Quota ledger"), "/users/ledger", "ledger.read"),
+            Entry(N_("Quota ledger"), "/users/ledger", "ledger.read", "q"),
         ),
     ),
     Chapter(
         N_("Other settings"),
         "settings-2",
         (
-            Entry(N_("Sensitive words"), "/settings/words", "words.read"),
-            Entry(N_("Blacklists"), "/settings/blacklist", "blacklist.read"),
-            Entry(N_("Phrase library"), "/settings/phrases", "phrases"),
+            Entry(N_("Sensitive words"), "/settings/words", "words.read", "w"),
+            Entry(N_("Blacklists"), "/settings/blacklist", "blacklist.read", "b"),
+            Entry(N_("Phrase library"), "/settings/phrases", "phrases", "f"),
             Entry(N_("Recently deleted"), "/trash", "session"),
         ),
     ),
-    Chapter(N_("Review"), "clipboard-check", (Entry(N_("Content review"), "/review/tasks", "review"),)),
+    Chapter(N_("Review"), "clipboard-check", (Entry(N_("Content review"), "/review/tasks", "review", "r"),)),
     Chapter(
         N_("Gateway"),
         "radio-tower",
         (
-            Entry(N_("Connections and routes"), "/gateway", "gateway.read"),
-            Entry(N_("Audit log"), "/audit", "audit.read"),
+            Entry(N_("Connections and routes"), "/gateway", "gateway.read", "g"),
+            Entry(N_("Audit log"), "/audit", "audit.read", "a"),
         ),
     ),
 )

@@ -15,6 +15,7 @@ class Preferences(msgspec.Struct, frozen=True, omit_defaults=True):
     theme: Theme = "auto"
     zone: Annotated[str, msgspec.Meta(max_length=64)] = "Asia/Shanghai"
     page_size: Literal[20, 50, 100, 200] = 50
+    shortcuts: bool = True  # keys that lead to pages
 
 
 def preferences_of(column: str) -> Preferences:

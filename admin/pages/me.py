@@ -48,6 +48,7 @@ class PreferencesForm(msgspec.Struct, frozen=True):
     theme: Theme
     zone: Annotated[str, Meta(max_length=64)]
     page_size: Annotated[int, Meta(ge=20, le=200)]
+    shortcuts: bool = False
 
 
 async def _show(view: View, errors: Mapping[str, str], *, status: int = 200) -> Response[str]:
@@ -79,7 +80,7 @@ async def save(view: FromView) -> Response[str]:
         errors["page_size"] = view.t(N_("Choose one of those offered."))
     if form is None or errors:
         return await _show(view, errors, status=422)
-    wanted = Preferences(form.language, form.theme, form.zone, form.page_size)  # type: ignore[arg-type]
+    wanted = Preferences(form.language, form.theme, form.zone, form.page_size, form.shortcuts)  # type: ignore[arg-type]
     await view.write(lambda w: people_edit.set_preferences(w, view.me.id, wanted), reload=False)
     return view.go("/me", flash=Flash(view.t(N_("Saved."))))
 

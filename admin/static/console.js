@@ -1,13 +1,5 @@
 // What the pages do beyond plain HTML: nothing that they need.
 const csrf = () => document.querySelector("meta[name=csrf]").content;
-addEventListener("keydown", (event) => {
-  const target = event.target;
-  if (target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/") {
-    const search = document.querySelector("[data-search]") ?? document.querySelector("main input[type=search]");
-    if (search) { event.preventDefault(); search.focus(); search.select(); }
-  }
-});
 addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
