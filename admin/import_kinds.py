@@ -152,7 +152,7 @@ KINDS: Mapping[str, ImportKind] = {
                 Field(
                     "group",
                     N_("Contact group"),
-                    ("联系人组", "分组", "组", "群组", "所属组", "group", "group path"),
+                    ("联系组", "联系人组", "分组", "组", "群组", "所属组", "group", "group path"),
                 ),
             ),
             1_000_000,
