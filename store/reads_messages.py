@@ -128,7 +128,7 @@ class MessageReads(DayReads):
         before_id: int,
         at_most: int,
         *,
-        budget_s: float = 1.0,
+        budget_s: float = 3.0,
         now: Callable[[], float] = time.monotonic,
     ) -> int:
         """About how many messages, without looking at their parts; `at_most` where counting took too long."""

@@ -28,6 +28,7 @@ ACTIONS = {
     "blacklist": N_("Blacklists"),
     "carrier": N_("Carriers"),
     "export": N_("Exports"),
+    "message": N_("Messages"),
     "apply": N_("sluice apply"),
 }
 
