@@ -28,6 +28,7 @@ from store.files import StoreError, make_data_directory
 
 RATE = 20.0  # messages a second: enough to see, little enough to read
 ROUND_MESSAGES = 600  # of one lap of the progress line
+TELL_PERIOD_S = 10.0
 SCREEN_PERIOD_S = 0.5
 PASSWORD = "demo"  # noqa: S105 - a demonstration's account on loopback, no secret
 
@@ -167,6 +168,9 @@ async def _lap(options: EsmeOptions) -> None:
 
 
 async def _screen(console: Console, daemon: Daemon, carrier: SimCarrier, traffic: trio.CancelScope) -> None:
+    if not console.is_terminal:
+        await _tell(console, daemon, carrier, traffic)
+        return
     progress = Progress(
         TextColumn("lap {task.fields[lap]}"),
         BarColumn(),
@@ -185,6 +189,18 @@ async def _screen(console: Console, daemon: Daemon, carrier: SimCarrier, traffic
             header = _header(status, carrier.port, daemon.console_setup_url)
             live.update(Group(*header, _accounts(status), _carriers(status), progress))
             await trio.sleep(SCREEN_PERIOD_S)
+
+
+async def _tell(console: Console, daemon: Daemon, carrier: SimCarrier, traffic: trio.CancelScope) -> None:
+    """For a pipe or a file, where a picture that is drawn anew would come at the very end: a line now and then."""
+    for line in _header(status_report(daemon), carrier.port, daemon.console_setup_url):
+        console.print(line, soft_wrap=True)
+    while not traffic.cancel_called:
+        await trio.sleep(TELL_PERIOD_S)
+        status = status_report(daemon)
+        accepted = sum(account.accepted for account in status.accounts)
+        sent, receipts = (sum(getattr(one, name) for one in status.carriers) for name in ("sent", "receipts"))
+        console.print(f"accepted {accepted:,}   sent {sent:,}   receipts {receipts:,}", soft_wrap=True)
 
 
 def _header(status: Status, carrier_port: int, console_url: str) -> list[str]:

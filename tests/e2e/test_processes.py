@@ -141,6 +141,30 @@ def test_the_demonstration_shows_traffic_and_ends_well(tmp_path: Path) -> None:
     assert errors == b""
 
 
+def test_the_demonstration_says_where_it_is_into_a_pipe_as_well(tmp_path: Path) -> None:
+    """Containers and `| tee` have no terminal: what to open must be there at once, each address in one piece."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo", "--data", str(tmp_path / "demo")],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "60"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        said = _read_until(
+            process.stdout.fileno(), r"(?m)first administrator: http\S+/setup/\S{20,}$", PATIENCE_S
+        )
+        assert re.search(r"(?m)^bind as acme or bank, password demo ", said)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        _, errors = process.communicate()
+    assert errors == b""
+
+
 def _read_until(terminal: int, pattern: str, within_s: float) -> str:
     """What a terminal shows, without its colours, until a pattern is there."""
     shown = ""
