@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.api.operations import Operation, statuses_of
+from gateway.events.shapes import WebhookBody
 from gateway.http.problems import PROBLEMS, Problem
 from gateway.http.routes import Route
 
@@ -43,7 +44,7 @@ _IDEMPOTENCY: dict[str, Any] = {
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document of those routes that describe themselves."""
     described = [(route, route.document) for route in routes if isinstance(route.document, Operation)]
-    types: list[Any] = [Problem]
+    types: list[Any] = [Problem, WebhookBody]
     for _, operation in described:
         types += [kind for kind in (operation.takes, operation.lines, operation.answer) if is_struct(kind)]
         types += operation.spoken
@@ -60,6 +61,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
+        "webhooks": {"events": {"post": _POSTED}},
         "components": {
             "schemas": schemas,
             "headers": _HEADERS,
@@ -79,6 +81,35 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             },
         },
     }
+
+
+_POSTED: dict[str, Any] = {
+    "operationId": "receive_events",
+    "summary": "Hear of events at your own server",
+    "description": "What a webhook's receiver gets, signed as Standard Webhooks 1.0.0 says. At least once, in no"
+    " promised order: an event's `id` tells repetitions.",
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in (
+            ("webhook-id", "The same for every attempt of this delivery."),
+            ("webhook-timestamp", "Unix seconds of this attempt. Refuse what is older than five minutes."),
+            (
+                "webhook-signature",
+                "`v1,` and the base64 of HMAC-SHA256 over id.timestamp.body; two during a rotation.",
+            ),
+        )
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name=WebhookBody.__name__)}}},
+    },
+    "responses": {
+        "2XX": {"description": "Taken. Answer within 15 s."},
+        "410": {"description": "The endpoint is turned off."},
+        "429": {"description": "Fewer requests from now on, as for 502 and 504. Retry-After is kept."},
+        "default": {"description": "Tried again, ten times within three days; then it is a dead letter."},
+    },
+}
 
 
 def is_struct(kind: Any) -> bool:

@@ -91,6 +91,25 @@ A ping comes every 20 s; who says nothing for 60 s, or takes nothing for 30 s, i
 gateway stops, come back; 1008 the key may not be used any more; 1009 a message is longer than 262,144 octets.
 """
 
+WEBHOOKS = """\
+## Webhooks
+
+Events posted to a server of yours: declare it with POST /v1/webhooks and a key of the scope webhooks. A request bears a
+WebhookBody: up to 100 events of one type.
+
+    webhook-id: whd_…              the same for every attempt: tells repetitions of a request
+    webhook-timestamp: 1795000000  of this attempt; refuse what is older than five minutes
+    webhook-signature: v1,…        base64 of HMAC-SHA256 over "id.timestamp.body", under the secret behind whsec_
+
+The libraries of standardwebhooks.com verify it in a line. During a rotation of the secret there are two signatures,
+with a blank between them: one that fits is enough.
+
+A 2xx within 15 s is a yes. Anything else is tried again after 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h, each a
+tenth more or less; then it is a dead letter, kept for 30 days (GET /v1/webhooks/{id}/dead_letters, POST …/replay). 410
+turns the endpoint off; 429, 502 and 504 slow it down, and Retry-After is kept. Redirects are not followed. Events come
+at least once and in no promised order: an event's `id` tells repetitions, its `seq` what is newer.
+"""
+
 
 def reference(routes: Iterable[Route]) -> str:
     """The whole page."""
@@ -104,7 +123,7 @@ def reference(routes: Iterable[Route]) -> str:
     for name, schema in sorted(schemas.items()):
         lines += _shape(name, schema)
     lines += _statuses()
-    lines += [STREAM]
+    lines += [STREAM, WEBHOOKS]
     lines += _problems()
     lines += _tests()
     return "\n".join(_wrapped("\n".join(lines).splitlines())) + "\n"

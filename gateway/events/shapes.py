@@ -11,6 +11,7 @@ from msgspec import Meta
 from gateway.api.shapes import InReplyTo, MessageError, Status
 
 STATUS, INBOUND, BATCH_FINISHED = "message.status", "message.inbound", "batch.finished"
+TEST = "test"
 BATCH_REVIEWED, QUOTA_LOW, CONNECTION_STATE = "batch.reviewed", "quota.low", "connection.state"
 # What a key must have the scope for; webhooks hear all of their account's log.
 KINDS_OF_SCOPE = {
@@ -168,6 +169,35 @@ class ConnectionEvent(msgspec.Struct, tag_field="type", tag=CONNECTION_STATE):
     seq: int
     at: str
     data: ConnectionData
+
+
+class TestData(msgspec.Struct):
+    """Of a test of a webhook."""
+
+    __test__ = False  # pytest takes names like this for tests
+
+    text: str
+
+
+class TestEvent(msgspec.Struct, tag_field="type", tag=TEST):
+    """You asked for a test of your webhook. It is on no log: its seq is 0."""
+
+    __test__ = False
+
+    id: str
+    seq: int
+    at: str
+    data: TestData
+
+
+class WebhookBody(msgspec.Struct):
+    """What is posted to a webhook: up to 100 events of one type, oldest first."""
+
+    type: Annotated[str, Meta(description="Of all of these events.")]
+    timestamp: Annotated[str, Meta(description="When the last of them happened.")]
+    data: list[
+        StatusEvent | InboundEvent | BatchEvent | ReviewEvent | QuotaEvent | ConnectionEvent | TestEvent
+    ]
 
 
 class EventPage(msgspec.Struct):

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from gateway.events.shapes import WebhookBody
 from gateway.webhooks.attempts import SCHEDULE_S
 from store import webhook_rows
 from store.webhook_secrets import new_secret
@@ -84,6 +86,9 @@ async def test_receipts_of_the_account_and_of_no_other_are_posted(tmp_path: Path
         assert statuses(receiver) == dict.fromkeys(sent, "delivered")
         for posted in receiver.posted:
             Verifier(secret).verify(posted.body, posted.headers)
+            # As the OpenAPI document describes it: no field is missing, none is more.
+            told = msgspec.json.decode(posted.body, type=WebhookBody)
+            assert msgspec.json.decode(msgspec.json.encode(told)) == posted.json
 
 
 async def test_an_inbound_message_comes_whole_with_what_it_answers(tmp_path: Path) -> None:
@@ -167,6 +172,8 @@ async def test_a_test_event_tells_what_the_receiver_said(tmp_path: Path) -> None
         told = (await manager.post(path + "/test", None)).json
         assert (told["delivered"], told["status"]) == (True, 204)
         assert Verifier(secret).verify(receiver.posted[0].body, receiver.posted[0].headers)["type"] == "test"
+        body = msgspec.json.decode(receiver.posted[0].body, type=WebhookBody)
+        assert msgspec.json.decode(msgspec.json.encode(body)) == receiver.posted[0].json
         receiver.answers(status_line(302, location="http://10.0.0.1/"))
         told = (await manager.post(path + "/test", None)).json
         assert (told["delivered"], told["status"]) == (False, 302)
