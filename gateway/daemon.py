@@ -54,7 +54,7 @@ SWITCH_INTERVAL_S = 0.0005  # measured: the writer thread gets 60,000 rows/s bes
 GC_THRESHOLDS = (50_000, 20, 50)  # measured: 0.8 us a message less than with Python's 700, 10, 10
 EXIT_STORE_FAILED = 70  # sysexits' "internal software error": a supervisor restarts us (P10)
 LINK_GOODBYE_S = 5.0
-EXPIRY_PERIOD_S = 20.0  # between looks for blacklist entries whose time is over
+RULES_PERIOD_S = 20.0  # between looks for blacklist entries whose time is over, and sums of words' hits
 ROOM_WAIT_S = 2.0  # between tries to start on a full disk
 
 
@@ -133,12 +133,18 @@ class Daemon:
         used = {user: parts for user, (_, parts) in usage.items()}
         await self.ports.off_loop(self.configuration.consolidate, day, used)
 
-    async def _expire_blacklists(self) -> None:
-        """Numbers that were listed until some time leave their lists within half a minute of it."""
+    async def _keep_rules(self) -> None:
+        """Numbers that were listed until some time leave their lists within half a minute of it; hits of words
+        are added up."""
         while True:
             if await self.ports.off_loop(self.configuration.blacklist_expire):
                 await self.reload()
-            await trio.sleep(EXPIRY_PERIOD_S)
+            await self._count_words()
+            await trio.sleep(RULES_PERIOD_S)
+
+    async def _count_words(self) -> None:
+        if hits := self.core.intake.take_word_hits():
+            await self.ports.off_loop(self.configuration.add_word_hits, hits)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -153,7 +159,7 @@ class Daemon:
                 links.start_soon(self.pacemaker.run)
                 links.start_soon(self.dialer.run)
                 links.start_soon(self.housekeeping.run)
-                links.start_soon(self._expire_blacklists)
+                links.start_soon(self._keep_rules)
                 links.start_soon(self.habits.run)
                 links.start_soon(self.tasks.run)
                 async with trio.open_nursery() as listening:
@@ -167,6 +173,7 @@ class Daemon:
                 links.cancel_scope.cancel()
             core.committer.close()
         await self.habits.save()
+        await self._count_words()
         self.ended.set()
         log.info("stopped")
 

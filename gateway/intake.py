@@ -100,6 +100,7 @@ class Intake:
         self.rules = rules
         self.references = references
         self.torn_words = TornWords()
+        self.word_hits: Counter[str] = Counter()  # messages that held each word, since `take_word_hits`
 
     def accept_batch(
         self, account: AccountState, submits: Sequence[SubmitSm], now_ms: int, changes: Changes
@@ -173,6 +174,7 @@ class Intake:
                     else:
                         hits = self.torn_words.scan(words, plain, account_id, dest_address, concat)
                     if hits is not None:
+                        self.word_hits.update(hits.words)
                         screened = _apply_words(hits, plain, text, udh_octets, data_coding, account)
                         text, data_coding, detail = screened.text, screened.data_coding, screened.detail
                         if screened.masked:
@@ -274,6 +276,11 @@ class Intake:
         for usage in changes.usage:
             self.quota.balances[usage.user].reserved -= usage.reserved
 
+    def take_word_hits(self) -> Counter[str]:
+        """How many messages held each word since the last call."""
+        taken, self.word_hits = self.word_hits, Counter()
+        return taken
+
     def screen_text(self, account: AccountState, text: bytes, data_coding: int) -> Screened | int:
         """A text without header against the sensitive words: what to send, or the reason why not."""
         words = self.rules.words
@@ -283,6 +290,7 @@ class Intake:
         hits = words.scan(plain)
         if hits is None:
             return Screened(text, data_coding, False, None)
+        self.word_hits.update(hits.words)
         try:
             return _apply_words(hits, plain, text, 0, data_coding, account)
         except _Refused as refused:

@@ -32,6 +32,7 @@ from store.port import StoreFailed
 from store.rules import canonical_number
 from store.secrets import Sealer
 from store.sqlite_errors import is_failure
+from store.word_hits import add_word_hits
 
 FILE = "config.db"
 BUSY_TIMEOUT_MS = 5000
@@ -255,6 +256,11 @@ class ConfigStore:
         """Take canonical numbers off a list; gives those that were on it."""
         with self.writing(actor) as transaction:
             return rules.blacklist_remove(transaction, scope, numbers, note=note)
+
+    def add_word_hits(self, hits: Mapping[str, int]) -> None:
+        """Messages that held each sensitive word since the last call; observed, hence not audited."""
+        with self.writing("gateway") as transaction:
+            add_word_hits(transaction, hits)
 
     def blacklist_expire(self) -> int:
         """Take off the lists what was to stay until now; gives how many numbers. Cheap when nothing is due."""

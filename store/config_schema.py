@@ -16,6 +16,7 @@ from store.jobs import JOB_TABLES
 from store.list_views import LIST_VIEW_TABLES
 from store.sending_schema import SENDING_TABLES
 from store.trash_schema import TRASH_TABLES
+from store.word_hits import WORD_HIT_TABLE
 
 config_migrations = Migrations("config")
 
@@ -395,6 +396,12 @@ def keep_what_is_deleted(database: Database) -> None:
     """Contacts, phrases, words, entries of blacklists and groups, for thirty days."""
     for statement in TRASH_TABLES:
         database.execute(statement)
+
+
+@config_migrations()
+def count_hits_of_words(database: Database) -> None:
+    """How often each sensitive word was found, by day."""
+    database.execute(WORD_HIT_TABLE)
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

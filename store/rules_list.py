@@ -18,7 +18,7 @@ WORDS_AT_ONCE_MAX = 50_000
 def list_words(
     connection: sqlite3.Connection, cut: Cut, *, search: str = "", action: str = "", category: str = ""
 ) -> Page:
-    """Words by text: columns (id, text, action, substring, category, note)."""
+    """Words by text: columns (id, text, action, substring, category, note, messages of 30 days that held it)."""
     where = Within().where()
     where.add_search(search, "text", "category", "note")
     if action:
@@ -27,7 +27,8 @@ def list_words(
         where.add("category = ?", category)
     return fetch(
         connection,
-        "id, text, action, substring, category, note",
+        "id, text, action, substring, category, note,"
+        " (SELECT CAST(total(hits) AS INTEGER) FROM word_hit h WHERE h.text = word.text)",
         "word",
         where,
         Order(("text",)),

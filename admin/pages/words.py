@@ -73,7 +73,7 @@ def words_spec(view: View) -> ListSpec:
         return list_words(connection, cut, search=values["q"], action=values["action"])
 
     def row(columns: tuple[Any, ...]) -> Row:
-        identifier, text, action, substring, category, note = columns
+        identifier, text, action, substring, category, note, hits = columns
         title, tone = ACTIONS[action]
         return Row(
             (
@@ -82,6 +82,7 @@ def words_spec(view: View) -> ListSpec:
                 Cell(bool(substring), view.t(N_("anywhere")) if substring else view.t(N_("whole words"))),
                 Cell(category),
                 Cell(note),
+                Cell(hits),
             ),
             id=str(identifier) if writable else "",
         )
@@ -95,6 +96,7 @@ def words_spec(view: View) -> ListSpec:
             Column("substring", N_("Latin letters match"), wide=False),
             Column("category", N_("Category")),
             Column("note", N_("Note"), wide=False),
+            Column("hits", N_("Hits in 30 days"), "number"),
         ),
         filters=(
             Filter("q", N_("Search"), placeholder=N_("Word, category or note")),

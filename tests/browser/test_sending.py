@@ -79,7 +79,18 @@ def write_and_confirm(visit: Visit, page: Page, tmp_path: Path, *, script: bool)
     rows = "".join(f"customer {n},{8613700000000 + n}\n" for n in range(NUMBERS))
     (tmp_path / "customers.csv").write_text("name,mobile\n" + rows)
     page.get_by_label("File", exact=True).set_input_files(str(tmp_path / "customers.csv"))
-    page.get_by_text("friends", exact=True).click()
+    page.locator("fieldset label.tickbox", has_text="friends").click()
+    if script:
+        page.get_by_role("button", name="Pick single contacts").click()
+    page.get_by_role("textbox", name="Find contacts").or_(
+        page.get_by_role("searchbox", name="Find contacts")
+    ).fill("Li Si")
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.get_by_role("button", name="Choose all 1 found").click()
+    expect(page.locator("[data-picked]")).to_have_text("1")
+    if script:
+        page.get_by_role("button", name="Done with picking").click()
+        expect(page.locator("[data-picked-copy]")).to_have_text("1")
     page.get_by_role("button", name="Go to the preview").last.click()
 
     expect(page.get_by_label("Column with the numbers")).to_have_value("1")
@@ -90,7 +101,7 @@ def write_and_confirm(visit: Visit, page: Page, tmp_path: Path, *, script: bool)
             page.get_by_role("link", name="Look again").click()
     expect(confirm).to_be_visible(timeout=PATIENCE_MS)
     expect(page.locator(".bubble")).to_have_text("Come to the ******.")
-    expect(page.locator("tfoot")).to_contain_text(str(NUMBERS + 4))
+    expect(page.locator("tfoot")).to_contain_text(str(NUMBERS + 5))
     confirm.click()
     expect(page.get_by_role("status")).to_contain_text("waits for its review")
     return page.url

@@ -13,6 +13,7 @@ from gateway.smpp.text import decode_text
 from store.directory import BlacklistScope
 from store.model import PartFlag, State
 from store.rules import blacklist_add
+from store.word_hits import word_hits
 
 from .peer import bound
 from .world import PASSWORD, PEOPLE, World, config, until, world
@@ -116,6 +117,22 @@ async def test_new_words_count_from_when_apply_returns(tmp_path: Path) -> None:
         assert [one.status for one in (before, after, again)] == [0, Status.ESME_RSUBMITFAIL, 0]
 
 
+async def test_messages_that_hold_a_word_are_counted_by_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.daemon.RULES_PERIOD_S", 0.05)
+    async with world(tmp_path, document=WORDS) as gateway, gateway.customer() as esme:
+        for text in ("恭喜您中奖了，中奖了", "您中奖了 casino", "plain"):
+            await esme.submit(text, "8613700000001")
+
+        def counted() -> tuple[int, int, int]:
+            with gateway.daemon.configuration.reading() as connection:
+                found = [word_hits(connection, word) for word in ("中奖", "casino", "贷款")]
+            return found[0], found[1], found[2]
+
+        await until(lambda: counted() == (2, 1, 0))
+
+
 # -- blacklists ---------------------------------------------------------------------------------------
 
 
@@ -187,7 +204,7 @@ async def test_a_number_that_leaves_the_blacklist_is_sent_to_again(tmp_path: Pat
 async def test_a_number_that_was_listed_until_now_is_sent_to_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.daemon.EXPIRY_PERIOD_S", 0.05)
+    monkeypatch.setattr("gateway.daemon.RULES_PERIOD_S", 0.05)
     async with world(tmp_path) as gateway, gateway.customer() as esme:
         configuration, scope = gateway.daemon.configuration, BlacklistScope("global")
         for number, after_ms in ((8613700000001, 500), (8613700000002, 3_600_000)):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from store.directory import BlacklistScope
 from store.files import StoreError
 from store.rules import blacklist_add, canonical_number, parse_scope, scope_text, why_listed
+from store.word_hits import DAY_MS, word_hits
 from tests.store.config_world import AT, apply, world
 
 
@@ -113,3 +114,14 @@ def test_an_entry_stays_until_its_time_and_the_longest_time_counts(tmp_path: Pat
                 "SELECT actor, detail FROM audit WHERE action = 'blacklist.expire'"
             ).fetchall()
         assert said == [("gateway", '{"numbers":{"all":[5004]}}')]
+
+
+def test_hits_of_words_are_added_up_by_day_and_dropped_after_thirty(tmp_path: Path) -> None:
+    with world(tmp_path) as store:
+        day = AT // DAY_MS
+        with store.writing("test") as write:
+            for one, hits in ((day - 30, 100), (day - 29, 10), (day, 1)):
+                write.run("INSERT INTO word_hit VALUES ('a', ?, ?)", (one, hits))
+        store.add_word_hits({"a": 2, "b": 5})
+        with store.reading() as connection:
+            assert [word_hits(connection, one) for one in "abc"] == [13, 5, 0]
