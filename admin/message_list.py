@@ -35,6 +35,8 @@ from store.listing import Page as Rows
 from store.model import Part
 from store.owners import Owner, carrier_names, names_of_tasks, sms_type_titles
 from store.reads_messages import MessageFilter, MessageRow
+from store.rules import why_listed
+from store.scope import groups_within
 from store.task_file import ROWS, TaskFile, folder_of
 from store.tasks import TaskFilter, TaskRow
 
@@ -46,6 +48,7 @@ LAST_ID = 1 << 62
 EXACT_DIGITS = 11
 NUMBER_DIGITS_MAX = 15  # E.164
 SHOWN_CHARACTERS = 60
+LISTS = {"global": N_("Global"), "type": N_("SMS type"), "group": N_("User group")}  # in their order
 
 
 class Asked(msgspec.Struct):
@@ -64,6 +67,7 @@ class Told(msgspec.Struct):
     task: str
     group_path: str
     clear: bool
+    listed: str = ""  # the lists in sight that its number is on
 
 
 class MessageList:
@@ -76,9 +80,11 @@ class MessageList:
         *,
         task: TaskRow | None = None,
         path: str = "/reports/messages",
+        complaints: bool = False,
     ) -> None:
         self._view = view
         self._task = task
+        self._complaints = complaints  # rows can be chosen, and say whether their number is on a list
         self._path = path
         self._full = bool(view.query("format")) or view.wants_json or view.asked_by_job is not None
         self._sight = sight_of(view, connection)
@@ -98,16 +104,18 @@ class MessageList:
     def filters(self) -> tuple[Filter, ...]:
         """The manual's five in sight, the others folded away."""
         own, in_task = self._view.role == Role.USER, self._task is not None
+        types = tuple((str(number), title) for number, title in self._types.items())
         found = [
             Filter("number", N_("Number"), placeholder=N_("13800138000, or 1380 for all that begin so")),
             Filter("text", N_("Message"), placeholder=N_("A piece of the text")),
             Filter("state", N_("State"), "choice", CHOICES),
             Filter("from", N_("From time"), "moment", more=in_task),
             Filter("to", N_("To time"), "moment", more=in_task),
-            Filter("reason", N_("Reason or code"), placeholder="ESME_RTHROTTLED, err 27", more=True),
         ]
+        if self._complaints:
+            return (*found, Filter("type", N_("SMS type"), "choice", types))
+        found.append(Filter("reason", N_("Reason or code"), placeholder="ESME_RTHROTTLED, err 27", more=True))
         if not in_task:
-            types = tuple((str(number), title) for number, title in self._types.items())
             found.append(Filter("type", N_("SMS type"), "choice", types, more=True))
             found.append(Filter("task", N_("Task"), placeholder=N_("Its number or name"), more=True))
             found.append(Filter("account", N_("Account"), placeholder=N_("Part of its name"), more=True))
@@ -282,13 +290,25 @@ class MessageList:
             owner = self._sight.owners.get(first.account)
             name, path = named.get(first.task, ("", owner.group_path if owner else ""))
             told.append(Told(row, owner, name, path, is_clear(self._view, owner, row.id)))
+        if self._complaints:
+            groups = groups_within(connection, self._view.within("blacklist.read"))
+            for one in told:
+                found = why_listed(connection, one.message.parts[0].dest)
+                kinds = {at.scope.kind for at in found if at.scope.kind != "group" or at.scope.key in groups}
+                one.listed = "、".join(self._view.t(title) for kind, title in LISTS.items() if kind in kinds)
         return told
+
+    @property
+    def _name(self) -> str:
+        if self._task is not None:
+            return f"task-{self._task.id}-messages"
+        return "complaints" if self._complaints else "messages"
 
     def spec(self) -> ListSpec:
         """The list as data."""
         in_task = self._task is not None
         return ListSpec(
-            name=f"task-{self._task.id}-messages" if self._task is not None else "messages",
+            name=self._name,
             path=self._path,
             columns=self._every_column() if self._full else self._columns(),
             filters=self.filters(),
@@ -315,6 +335,7 @@ class MessageList:
             Column("state", N_("State"), "badge"),
             Column("reason", N_("Reason")),
             Column("parts", N_("Parts"), "number", wide=False),
+            *([Column("listed", N_("On a blacklist"))] if self._complaints else []),
             Column("act", N_("Complaint"), "actions"),
         )
 
@@ -345,8 +366,10 @@ class MessageList:
                 Cell(key, view.t(shown.title), tone=shown.tone),
                 Cell(why, note="" if code == NO_REASON or code in why else code),
                 Cell(first.parts),
+                *([Cell(told.listed)] if self._complaints else []),
                 Cell("", actions=(Act(view.t(N_("Blacklist")), listing, "ban", post=False),)),
-            )
+            ),
+            id=str(message.id) if self._complaints else "",
         )  # fmt: skip
 
     def _every_column(self) -> tuple[Column, ...]:

@@ -5,6 +5,7 @@ hour: for one message, or for the lists.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -63,6 +64,12 @@ def find_message(view: "View", message_id: int) -> Known | None:
             if read_task(connection, within, first.task, owner=own) is not None:
                 owner = owners_within(connection, Within()).get(first.account)
     return Known(life, owner) if owner or sight.everything else None
+
+
+def find_messages(view: "View", ids: Sequence[int]) -> list[Known] | None:
+    """Several messages, all of which are in the viewer's sight; None when one is not."""
+    found = [find_message(view, one) for one in ids]
+    return None if None in found else [one for one in found if one is not None]
 
 
 def is_clear(view: "View", owner: Owner | None, message_id: int = 0) -> bool:

@@ -53,6 +53,7 @@ MATRIX: dict[str, Permission] = {
         Permission("sms.send", "P1", _OWN, _OWN, Reach.OWN),
         Permission("tasks.read", "P2", _OWN, _SUBTREE),
         Permission("tasks.act", "P25", _OWN, _SUBTREE),
+        Permission("complaints", "P4", _OWN, _SUBTREE),
         Permission("messages.read", "P12", _OWN, _SUBTREE),
         Permission("messages.reveal", "P12", _NONE, _SUBTREE),
         Permission("messages.carriers", "P12", _NONE, _SUBTREE),

@@ -14,8 +14,8 @@ from admin.console import Flash
 from admin.i18n import N_
 from admin.import_rows import read_expiry
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
-from admin.message_sight import find_message, is_clear
-from admin.pages.messages import write_down
+from admin.message_sight import find_messages, is_clear
+from admin.pages.messages import CHOSEN_MAX, write_down
 from admin.permissions import Reach, Role, allow, reach
 from admin.rendering import Page
 from admin.undo import undo_flash
@@ -227,19 +227,26 @@ async def _show(
 
 
 async def _prefilled(view: View) -> dict[str, str]:
-    """What the form holds when it is about a message: whoever got it does not want another."""
-    identifier = view.query("message")
-    if not identifier.isdecimal() or len(identifier) > 19:
+    """What the form holds when it is about messages: whoever got them does not want another."""
+    ids = [one for one in view.query("message").split(",") if one.isdecimal() and len(one) <= 19][:CHOSEN_MAX]
+    if not ids:
         return {}
-    known = await view.console.off_loop(find_message, view, int(identifier))
+    known = await view.console.off_loop(find_messages, view, [int(one) for one in ids])
     if known is None:
         raise NotFoundException
-    if not is_clear(view, known.owner, known.life.id):
-        await write_down(view, f"message {known.life.id}")
+    masked = [one.life.id for one in known if not is_clear(view, one.owner, one.life.id)]
+    if masked:
+        await write_down(
+            view, f"message {masked[0]}" if len(masked) == 1 else f"{len(masked)} messages", masked
+        )
+    groups = {one.owner.group for one in known if one.owner}
+    note = (
+        N_("Complaint about message %(id)s") if len(known) == 1 else N_("Complaints about %(count)s messages")
+    )
     return {
-        "numbers": str(known.life.parts[0].dest),
-        "group": str(known.owner.group) if known.owner else "",
-        "note": view.t(N_("Complaint about message %(id)s"), id=known.life.id),
+        "numbers": "\n".join(dict.fromkeys(str(one.life.parts[0].dest) for one in known)),
+        "group": str(groups.pop()) if len(groups) == 1 else "",
+        "note": view.t(note, id=known[0].life.id, count=len(known)),
         "source": "complaint",
     }
 

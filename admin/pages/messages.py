@@ -1,6 +1,7 @@
 """Message details (P12): the list, one message with its timeline, and showing what is masked."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from litestar import Response, get, post
 from litestar.exceptions import ClientException
 
 from admin import lists, security
+from admin.console import Flash
 from admin.i18n import N_
 from admin.lists import Listing
 from admin.message_life import PartLife, Teller
@@ -21,6 +23,8 @@ from admin.view import FromView, View
 from store.model import FINAL_STATES, NO_CARRIER, EventFor, Part, PartFlag
 from store.outcomes import message_outcome
 from store.owners import Owner, carrier_names, names_of_tasks, sms_type_titles
+
+CHOSEN_MAX = 200  # of one page
 
 
 class MessagesPage(Page, kw_only=True):
@@ -157,6 +161,35 @@ async def message(view: FromView) -> Response[str]:
     return await view.show(await view.read(read))
 
 
+class ComplaintsPage(MessagesPage, kw_only=True):
+    """The list, to choose numbers from."""
+
+    template = "complaints.html"
+
+
+@get("/sms/complaints", **allow("complaints"))
+async def complaints(view: FromView) -> Response[Any]:
+    """Messages that somebody complains about, found by what is known of them (P4)."""
+
+    def make(connection: sqlite3.Connection) -> MessageList:
+        return MessageList(view, connection, path="/sms/complaints", complaints=True)
+
+    def page(**said: Any) -> ComplaintsPage:
+        return ComplaintsPage(title=view.t(N_("Complaint handling")), **said)
+
+    return await show_list(view, make, page)
+
+
+@post("/sms/complaints", **allow("blacklist.write"))
+async def choose(view: FromView) -> Response[str]:
+    """On to the form that puts the numbers of the chosen messages onto a blacklist."""
+    chosen = [one for one in view.form.get("ids", ()) if one.isdecimal() and len(one) <= 19][:CHOSEN_MAX]
+    if not chosen:
+        said = Flash(view.t(N_("Choose messages first.")), tone="bad")
+        return view.go("/sms/complaints", flash=said)
+    return view.go(f"/settings/blacklist?tab=group&message={','.join(chosen)}")
+
+
 @post("/reports/messages/reveal", **allow("messages.reveal"))
 async def reveal_lists(view: FromView) -> Response[str]:
     """Show numbers and texts of others in the lists for a quarter of an hour, or hide them again."""
@@ -184,11 +217,14 @@ async def _reveal(view: View, what: str, target: str, *, shows: bool) -> None:
     console.reveal(view.me.id, what, until)
 
 
-async def write_down(view: View, target: str) -> None:
-    """The audit row of an unmasking: what, not which number."""
+async def write_down(view: View, target: str, ids: Sequence[int] = ()) -> None:
+    """The audit row of an unmasking: which messages, not which numbers."""
     console, address = view.console, view.address
     actor = f"console:{view.me.login}"
-    await console.off_loop(lambda: console.store.record(actor, "message.reveal", target, address=address))
+    detail = {"messages": [str(one) for one in ids]} if len(ids) > 1 else {}
+    await console.off_loop(
+        lambda: console.store.record(actor, "message.reveal", target, address=address, **detail)
+    )
 
 
-ROUTES = (messages, message, reveal_lists, reveal)
+ROUTES = (messages, message, complaints, choose, reveal_lists, reveal)

@@ -9,6 +9,7 @@ import pytest
 from admin.message_words import SHOWN, code_of, masked_number, masked_text, read_code, reason_of, shown_as
 from filters.statuses import STATUSES, status_name
 from filters.verdict import Reason, name_of
+from store.directory import BlacklistScope
 from store.model import (
     LINK_LOST,
     NO_ERROR,
@@ -22,6 +23,7 @@ from store.model import (
     State,
 )
 from store.owners import owners_within
+from store.rules import blacklist_add
 from store.scope import Within
 from store.task_file import RESENT, ROWS, Pass, TaskFile, folder_of
 from tests.admin.world import MESSAGE_SECOND, MESSAGES, USERS, World, clock
@@ -452,6 +454,38 @@ async def test_from_a_failed_message_its_number_goes_onto_the_blacklist(console:
     assert f"message {MESSAGES['usr']}" in [one[2] for one in console.audit() if one[1] == "message.reveal"]
 
 
+async def test_complaints_are_found_by_five_filters_and_chosen_ones_go_onto_a_blacklist(
+    console: World,
+) -> None:
+    async with console.person("adm") as person:
+        page = (await person.get("/sms/complaints")).text
+        for name in ("type", "from", "to", "number", "state", "text"):
+            assert f'name="{name}"' in page
+        assert len(rows(page)) == 4
+        ids = [str(MESSAGES["usr"]), str(MESSAGES["low"])]
+        on = (await person.post("/sms/complaints", {"ids": ids})).headers["location"]
+        form = (await person.get(on)).text
+        numbers = "\n".join(str(8613700000000 + USERS[login]) for login in ("usr", "low"))
+        assert re.search(rf'<textarea[^>]*name="numbers"[^>]*>{numbers}</textarea>', form)
+        assert "Complaints about 2 messages" in form
+        fields = {"numbers": numbers, "group": "2", "source": "complaint"}
+        assert (await person.post("/settings/blacklist/group", fields)).status_code == 303
+        listed = rows((await person.get("/sms/complaints")).text)
+        assert ["User group" in row for row in listed] == [True, True, False, False]
+        nobody = await person.post("/sms/complaints", {"ids": ["hello"]})
+        assert nobody.headers["location"] == "/sms/complaints"
+        mixed = f"/settings/blacklist?tab=group&message={MESSAGES['usr']},{MESSAGES['sibling7']}"
+        assert (await person.get(mixed)).status_code == 404
+    assert "2 messages" in [one[2] for one in console.audit() if one[1] == "message.reveal"]
+
+
+async def test_a_list_of_another_branch_is_no_business_of_a_complaint(console: World) -> None:
+    with console.store.writing("test") as write:
+        blacklist_add(write, BlacklistScope("group", 4), [USR_NUMBER], source="manual")
+    async with console.person("usr") as person:
+        assert "User group" not in rows((await person.get("/sms/complaints")).text)[0]
+
+
 # -- the search ---------------------------------------------------------------------------------------
 
 
@@ -489,7 +523,7 @@ async def test_the_search_stands_on_every_page_and_needs_no_script(console: Worl
             page = (await person.get(path)).text
             assert re.search(r'<form class="find-all" method="get" action="/search"', page)
             assert "data-search" in page
-    script = (Path(__file__).parents[2] / "admin/static/console.js").read_text()
+    script = (Path(__file__).parents[2] / "admin/static/keys.js").read_text()
     assert "[data-search]" in script
 
 

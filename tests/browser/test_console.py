@@ -22,6 +22,7 @@ PAGES = (
     "/settings/words?try=casino",
     "/settings/blacklist?check=8613800138000",
     "/reports/messages?number=138&state=failed&reason=err+27",
+    "/sms/complaints",
     "/search?q=nothing",
     "/gateway",
     "/audit",
