@@ -404,6 +404,12 @@ def count_hits_of_words(database: Database) -> None:
     database.execute(WORD_HIT_TABLE)
 
 
+@config_migrations()
+def page_through_blacklists(database: Database) -> None:
+    """The newest entries first, a page at a time, however many there are."""
+    database.execute("CREATE INDEX blacklist_number_of_batch ON blacklist_number(batch_id)")
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from admin.background import BROKEN, Done, JobFailed, Kind, Run
 from admin.i18n import N_
