@@ -31,6 +31,7 @@ ROUND_MESSAGES = 600  # of one lap of the progress line
 TELL_PERIOD_S = 10.0
 SCREEN_PERIOD_S = 0.5
 PASSWORD = "demo"  # noqa: S105 - a demonstration's account on loopback, no secret
+KEY = "gw_live_00000000000000000000000000_of-the-demonstration"  # from this machine only
 
 CARRIER_ENTRY: dict[str, Any] = {
     "name": "simulated",
@@ -54,6 +55,7 @@ DOCUMENT: dict[str, Any] = {
         {"user": "acme", "system_id": "acme", "password": PASSWORD, "allow": ["127.0.0.0/8"]},
         {"user": "bank", "system_id": "bank", "password": PASSWORD, "priority": 2},
     ],
+    "api_key": [{"user": "acme", "key": KEY, "allow": ["127.0.0.0/8"]}],
     "word": [{"text": "中奖", "action": "mask"}, {"text": "赌博", "action": "reject"}],
     "blacklist": [{"scope": "global", "numbers": ["8613900000007"]}],
 }
@@ -212,7 +214,12 @@ def _header(status: Status, carrier_port: int, console_url: str) -> list[str]:
         f"last {status.commit_ms:.1f} ms   parked receipts {status.parked_receipts}   Ctrl-C ends it",
     ]
     if "http" in status.listeners:
-        lines.append(f"metrics: http://{status.listeners['http']}/metrics")
+        http = f"http://{status.listeners['http']}"
+        lines.append(f"metrics: {http}/metrics   the API for people: {http}/v1/reference")
+        lines.append(
+            f"""send: curl -H 'Authorization: Bearer {KEY}' -H 'Content-Type: application/json' """
+            f"""-d '{{"to":"8613712345678","text":"您好"}}' {http}/v1/messages"""
+        )
     if console_url:
         lines.append(f"console, to make its first administrator: {console_url}")
     return lines

@@ -156,6 +156,10 @@ def test_the_demonstration_says_where_it_is_into_a_pipe_as_well(tmp_path: Path) 
             process.stdout.fileno(), r"(?m)first administrator: http\S+/setup/\S{20,}$", PATIENCE_S
         )
         assert re.search(r"(?m)^bind as acme or bank, password demo ", said)
+        send = re.search(r"(?m)^send: (curl .*)$", said)
+        assert send
+        answer = subprocess.run(["bash", "-c", send[1].strip()], capture_output=True, timeout=60, check=True)
+        assert b'"status":"accepted"' in answer.stdout
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
     finally:
