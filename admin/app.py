@@ -24,6 +24,8 @@ from admin.gate import (
 )
 from admin.i18n import N_
 from admin.job_kinds import KINDS, SWEEPERS
+from admin.live import LiveHub
+from admin.pages.live import TOPICS
 from admin.rendering import Page
 from admin.routes import ROUTES
 from admin.security import SAFE_METHODS
@@ -151,6 +153,7 @@ def create_app(console: Console) -> Litestar:
     )
     app.state.console = console
     console.app = app
+    console.hub = LiveHub(console, TOPICS)
     console.background.learn(KINDS, SWEEPERS)
     for _ in declared(app):
         pass

@@ -14,6 +14,7 @@ import trio
 from admin.background import Background
 from admin.backoff import LoginBackoff
 from admin.jobs import Jobs
+from admin.live import LiveHub
 from admin.operations import Live, Operations, RouteAnswer, TextFigures
 from admin.proofs import HALF_S, ForAWhile, Half
 from admin.setup import SetupLink
@@ -71,6 +72,7 @@ class Console:
         self.half_sign_ins: ForAWhile[Half] = ForAWhile(HALF_S)
         self.new_secrets: ForAWhile[str] = ForAWhile(HALF_S * 3)  # an app may have to be installed first
         self.jobs = Jobs()
+        self.hub: LiveHub = LiveHub(self, {})
         self.background = Background(self)
         self.app: Callable[..., Awaitable[None]] | None = None  # the pages themselves: a job asks one of them
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE)

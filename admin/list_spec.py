@@ -37,6 +37,7 @@ class Cell(msgspec.Struct, frozen=True):
     tone: str = ""
     note: str = ""  # a second, quieter line
     percent: int = -1
+    live: str = ""  # the name of the figure that this one is (`admin/live.py`)
     actions: tuple[Act, ...] = ()
 
     @property

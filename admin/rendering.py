@@ -25,6 +25,7 @@ class Page(msgspec.Struct, kw_only=True):
 
     template: ClassVar[str]
     title: str
+    topics: tuple[str, ...] = ()  # that move while the page is open (`admin/live.py`)
 
 
 def zone_of(name: str) -> ZoneInfo:

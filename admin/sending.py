@@ -13,6 +13,7 @@ from litestar.datastructures import UploadFile
 from admin.i18n import N_
 from admin.jobs import Job
 from admin.lists import Cell
+from admin.permissions import Role
 from admin.prepare_lines import Judged, Order
 from admin.rendering import zone_of
 from admin.view import View
@@ -20,7 +21,7 @@ from store import tasks
 from store.people_list import effective_review, list_groups, read_user
 from store.scope import Within
 from store.task_file import FOLDER, UPLOAD, folder_of, make_folder
-from store.tasks import TaskRow
+from store.tasks import TaskRow, read_task
 
 STATES: Mapping[str, tuple[str, str]] = {
     "preview": (N_("Preview"), "plain"),
@@ -118,6 +119,13 @@ def state_cell(view: View, task: TaskRow) -> Cell:
         outcome, tone = OUTCOMES[task.outcome]
         return Cell(task.outcome, f"{view.t(title)} · {view.t(outcome)}", tone=tone)
     return Cell(task.state, view.t(title), tone=tone)
+
+
+def task_in_sight(view: View, connection: sqlite3.Connection, task: int) -> TaskRow | None:
+    """A task that the viewer may read; None for one that is not there for them."""
+    if view.role == Role.USER:
+        return read_task(connection, Within(), task, owner=view.me.id)
+    return read_task(connection, view.within("tasks.read"), task)
 
 
 # -- times --------------------------------------------------------------------------------------------

@@ -136,6 +136,10 @@ class View:
         """Whether the task that the route is about is the viewer's own."""
         return self.about_task.user == self.me.id
 
+    def topics(self, page: Page) -> tuple[str, ...]:
+        """What of a page moves, the badge of its frame with it."""
+        return (*page.topics, *(("review",) if self.may("review") else ()))
+
     def review_waiting(self) -> int:
         """How many tasks wait for this viewer's review; read where a page is rendered."""
         with self.console.store.reading() as connection:

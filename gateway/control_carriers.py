@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.control import ControlError, Handler, actor
 from gateway.status import status_report
-from store.carriers_edit import set_carrier_rate, set_carrier_state
+from store.carriers_edit import note_rebind, set_carrier_rate, set_carrier_state
 from store.directory import Carrier
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def carrier_operations(daemon: "Daemon") -> dict[str, Handler]:
 
         def write() -> None:
             with daemon.configuration.writing(actor()) as transaction:
-                transaction.audit("carrier.rebind", f"carrier {carrier.name}", changes=False)
+                note_rebind(transaction, carrier.id)
 
         await daemon.ports.off_loop(write)
         daemon.rebind(carrier.id)

@@ -111,3 +111,14 @@ def set_carrier_rate(transaction: "Writing", carrier: int, rate: int) -> str:
         )
         transaction.audit("carrier.rate", f"carrier {row[0]}", rate=[before, rate])
     return str(row[0])
+
+
+def note_rebind(transaction: "Writing", carrier: int) -> str:
+    """Write down that somebody has a carrier bind anew; gives its name, "" if there is none."""
+    row = transaction.run(
+        "SELECT name FROM carrier WHERE id = ? AND state <> 'deleted'", (carrier,)
+    ).fetchone()
+    if row is None:
+        return ""
+    transaction.audit("carrier.rebind", f"carrier {row[0]}", changes=False)
+    return str(row[0])

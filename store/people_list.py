@@ -154,6 +154,16 @@ def accounts_within(connection: sqlite3.Connection, within: Within, *, user: int
     return {row[0] for row in rows}
 
 
+def account_ids_within(connection: sqlite3.Connection, within: Within, *, user: int = 0) -> set[int]:
+    """ids of the accounts of everybody in scope, or of one user; deleted ones too."""
+    rows = connection.execute(
+        f"{within.sql} SELECT a.id FROM account a JOIN user u ON u.id = a.user_id"  # noqa: S608
+        " WHERE u.group_id IN subtree AND (? = 0 OR u.id = ?)",
+        (within.group, user, user),
+    )
+    return {row[0] for row in rows}
+
+
 def limited_users(connection: sqlite3.Connection, within: Within) -> list[tuple[int, str, int, int]]:
     """(id, login, limit, used on closed days) of active users in scope that have any limit."""
     return connection.execute(

@@ -292,6 +292,22 @@ class TaskFile:
         refused = self._connection.execute("SELECT count(*) FROM refused").fetchone()[0]
         return Figures(rows, sums[0], refused, *sums[1:])
 
+    def pace(self, points_max: int) -> list[tuple[int, float]]:
+        """How fast the rows left: (UTC s, messages a second) of up to `points_max` equal steps of time."""
+        first, last = self._connection.execute(
+            "SELECT min(at), max(at) FROM pass WHERE accepted > 0"
+        ).fetchone()
+        if first is None:
+            return []
+        first_s = first // 1000
+        step_s = max(1, -(-(last // 1000 - first_s + 1) // points_max))
+        rows = self._connection.execute(
+            "SELECT (at / 1000 - ?1) / ?2, sum(accepted) FROM pass WHERE accepted > 0 GROUP BY 1",
+            (first_s, step_s),
+        )
+        sums = dict(rows.fetchall())
+        return [(first_s + n * step_s, round(sums.get(n, 0) / step_s, 2)) for n in range(max(sums) + 1)]
+
     def refusals(self) -> list[tuple[int, int]]:
         """(reason, rows) that the door refused."""
         return self._connection.execute(

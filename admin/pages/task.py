@@ -1,5 +1,6 @@
 """One task (P25): where it stands, live; what may be done with it; why messages failed; and sending it again."""
 
+import math
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +13,13 @@ from litestar.exceptions import ClientException
 from admin import sending
 from admin.console import Flash
 from admin.i18n import N_
-from admin.lists import Cell
+from admin.live import Figures as FiguresShown
+from admin.live import Moment, Topic, by_user
 from admin.message_words import NO_REASON, code_of, reason_of, shown_as
 from admin.pages.preview import ClassRow, class_rows
 from admin.pages.task_messages import FILTERED, FILTERED_MAX, FILTERED_TOO_MANY, numbers_of_filter
 from admin.permissions import allow
-from admin.rendering import Page, format_time
+from admin.rendering import Page, format_number, format_time
 from admin.view import FromView, View
 from filters.verdict import explain, name_of
 from store import tasks
@@ -37,6 +39,8 @@ from store.task_states import MOVES, By, possible
 from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
 
 FAILURES_SHOWN = 10
+CHART_POINTS_MAX = 120
+Series = list[tuple[int, float]]  # (UTC s, messages a second)
 RESENDS = {
     "all": N_("Everybody"),
     "failed": N_("Those that failed"),
@@ -85,14 +89,10 @@ class LivePage(Page, kw_only=True):
 
     template = "task_live.html"
     task: TaskRow
-    state: Cell
     figures: Figures
     shares: list[Share]
-    rate: float
-    eta_s: int
-    progress: float
     actions: list[Action]
-    moving: bool
+    live: FiguresShown
 
 
 class TaskPage(LivePage, kw_only=True):
@@ -102,6 +102,8 @@ class TaskPage(LivePage, kw_only=True):
     classes: list[ClassRow]
     events: list[tuple[int, str, str, str]]
     failures: list[Failure]
+    carriers: list[tuple[str, int, int, int, int]]  # name, messages, accepted, delivered, failed
+    series: Series
     resends: list[tuple[str, str, int]]
     copies: list[int]
     reserved: int
@@ -118,16 +120,16 @@ def sides(view: View) -> frozenset[By]:
     return frozenset(mine)
 
 
-def _figures(view: View, task: TaskRow) -> Figures:
+def _figures(view: View, task: TaskRow) -> tuple[Figures, Series]:
+    """What became of the rows, and how many a second left over time."""
     try:
         with TaskFile.open(folder_of(view.console.data, task.id) / ROWS) as file:
-            return file.figures(task.valid)
+            return file.figures(task.valid), file.pace(CHART_POINTS_MAX)
     except StoreError:
-        return Figures(task.valid)
+        return Figures(task.valid), []
 
 
-def _live(view: View, task: TaskRow, figures: Figures) -> dict[str, Any]:
-    unsent = task.state in ("review", "waiting", "preview")
+def _live(view: View, task: TaskRow, figures: Figures, series: Series) -> dict[str, Any]:
     not_sent = figures.not_sent if task.state == "finished" else 0
     left = 0 if task.state == "finished" else figures.not_sent
     pieces = (
@@ -145,20 +147,47 @@ def _live(view: View, task: TaskRow, figures: Figures) -> dict[str, Any]:
     moves = possible(task.state, sides(view))
     return {
         "task": task,
-        "state": state,
         "figures": figures,
         "shares": [Share(key, view.t(title), count, 100 * count / total) for key, title, count in pieces],
-        "rate": rate,
-        "eta_s": int((task.valid - done) / rate) if rate and task.state == "executing" else 0,
-        "progress": 0.0 if unsent else 100 * done / total,
+        "live": {
+            "t.state": [state.shown, state.tone],
+            "t.rate": format_number(round(rate)),
+            "t.eta": _time_left(view, (task.valid - done) / rate)
+            if rate and task.state == "executing"
+            else "",
+            "t.bar": [[key, round(100 * count / total, 3)] for key, _, count in pieces],
+            "t.series": series,
+            "shape.live": task.state,
+            **{f"t.count.{key}": format_number(count) for key, _, count in pieces},
+            **{f"t.percent.{key}": f"{100 * count / total:.1f} %" for key, _, count in pieces},
+        },
         "actions": [
             Action(move, view.t(title), icon, view.t(question) if question else "")
             for move, (title, icon, question) in ACTIONS.items()
             if move in moves and not (move == "send-now" and not task.start_at)
         ],
-        "moving": task.state in ("waiting", "review", "executing", "paused")
-        or bool(figures.waiting + figures.sent),
     }
+
+
+def _time_left(view: View, seconds: float) -> str:
+    """How long it still takes, in words."""
+    if seconds < 100:
+        return view.t(N_("about %(seconds)s s left"), seconds=format_number(math.ceil(seconds)))
+    if seconds < 6000:
+        return view.t(N_("about %(minutes)s min left"), minutes=format_number(math.ceil(seconds / 60)))
+    return view.t(N_("about %(hours)s h left"), hours=f"{seconds / 3600:.1f}")
+
+
+def _one(view: View, moment: Moment, connection: sqlite3.Connection, ids: tuple[int, ...]) -> FiguresShown:
+    """The figures of a task that is in the viewer's sight."""
+    task = sending.task_in_sight(view, connection, ids[0]) if ids else None
+    if task is None:
+        return {"shape.live": "gone"}
+    shown: FiguresShown = _live(view, task, *_figures(view, task))["live"]
+    return shown
+
+
+TOPICS = (Topic("task", "tasks.read", _one, by_user, about=True),)
 
 
 async def _show(view: View, errors: dict[str, str] | None = None, status: int = 200) -> Response[str]:
@@ -168,7 +197,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
 
     def read(
         connection: sqlite3.Connection,
-    ) -> tuple[Figures, list[tuple[int, str, str, str, str]], list[int], bool]:
+    ) -> tuple[tuple[Figures, Series], list[tuple[int, str, str, str, str]], list[int], bool]:
         owner = connection.execute("SELECT state FROM user WHERE id = ?", (task.user,)).fetchone()
         return (
             _figures(view, task),
@@ -177,7 +206,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
             owner == ("active",),
         )
 
-    figures, events, copies, owner_active = await view.read(read)
+    (figures, series), events, copies, owner_active = await view.read(read)
     failed = figures.failed + figures.refused + figures.unknown
     counted = await view.console.operations.failures(task.id) if failed else {}
     counts = {
@@ -186,8 +215,12 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         "unknown": figures.unknown,
         "not-sent": figures.not_sent if task.state == "finished" else 0,
     }
+    carriers = await view.console.operations.task_carriers(task.id) if task.started_at else []
     page = TaskPage(
         title=task.name,
+        topics=(f"task:{task.id}",),
+        carriers=carriers,
+        series=series,
         classes=class_rows(view, task),
         events=[
             (at, actor.removeprefix("console:"), view.t(sending.MOVES.get(move, move)), note)
@@ -200,7 +233,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         owner_active=owner_active,
         errors=errors or {},
         values={"start_at": view.field("start_at") or sending.write_moment(task.start_at, view.zone)},
-        **_live(view, task, figures),
+        **_live(view, task, figures, series),
     )
     return await view.show(page, status=status)
 
@@ -231,8 +264,8 @@ async def task(view: FromView) -> Response[str]:
 async def live(view: FromView) -> Response[str]:
     """Only what moves. When it stands elsewhere the whole page comes anew."""
     about = view.about_task
-    figures = await view.console.off_loop(_figures, view, about)
-    page = LivePage(title=about.name, **_live(view, about, figures))
+    figures, series = await view.console.off_loop(_figures, view, about)
+    page = LivePage(title=about.name, **_live(view, about, figures, series))
     response = await view.show(page)
     if view.request.query_params.get("state", about.state) != about.state:
         response.headers["hx-refresh"] = "true"

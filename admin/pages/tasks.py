@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from litestar import Response, get
 
 from admin import lists, sending
 from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
+from admin.live import Figures, Moment, Topic, by_user
 from admin.permissions import Role, allow
 from admin.rendering import Page, zone_of
 from admin.view import FromView, View
@@ -49,6 +51,20 @@ def since(view: View, period: str) -> int:
     return int(begins.timestamp() * 1000) if begins else 0
 
 
+def _rows(view: View, moment: Moment, connection: sqlite3.Connection, ids: tuple[int, ...]) -> Figures:
+    """Where the tasks of a list stand."""
+    figures: Figures = {}
+    for identifier in ids:
+        task = sending.task_in_sight(view, connection, identifier)
+        if task is not None:
+            state = sending.state_cell(view, task)
+            figures[f"row.{task.id}.state"] = [state.shown, state.tone or "plain"]
+    return figures
+
+
+TOPICS = (Topic("tasks", "tasks.read", _rows, by_user, about=True),)
+
+
 def spec_of(view: View, *, pending: bool) -> ListSpec:
     """The list behind one of the two pages; a plain user sees own tasks only."""
     own = view.role == Role.USER
@@ -73,7 +89,7 @@ def spec_of(view: View, *, pending: bool) -> ListSpec:
         cells = [
             Cell(task.name, href=href, note=f"#{task.id}"),
             *([] if own else [Cell(task.login, note=task.group_path)]),
-            sending.state_cell(view, task),
+            msgspec.structs.replace(sending.state_cell(view, task), live=f"row.{task.id}.state"),
             Cell(task.start_at or task.created_at if pending else task.created_at),
             Cell(task.valid),
             Cell(task.parts),
@@ -132,7 +148,13 @@ async def _list(view: View, *, pending: bool) -> Response[Any]:
     title = N_("Pending and scheduled") if pending else N_("Task log")
 
     def page(listing: Listing, _: sqlite3.Connection) -> TasksPage:
-        return TasksPage(title=view.t(title), listing=listing, can_send=view.may("sms.send"))
+        shown = ",".join(str(row.cells[0].note).removeprefix("#") for row in listing.rows)
+        return TasksPage(
+            title=view.t(title),
+            topics=(f"tasks:{shown}",) if shown else (),
+            listing=listing,
+            can_send=view.may("sms.send"),
+        )
 
     return await lists.answer(view, spec_of(view, pending=pending), page)
 

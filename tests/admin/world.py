@@ -7,7 +7,7 @@
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,10 @@ class FakeDaemon:
         self.limit = 100
         self.messages: SqliteStore | None = None
         self.open_messages: Callable[[], SqliteStore] = _no_messages
+        self.rebound: list[int] = []
+        self.seconds: list[tuple[int, int, int, int, int]] = []
+        self.asked_days: list[tuple[int, int, Collection[int] | None]] = []
+        self.days: tuple[dict[str, int], dict[str, int]] = ({}, {})
 
     async def reload(self) -> None:
         self.reloads += 1
@@ -104,6 +108,25 @@ class FakeDaemon:
         )  # fmt: skip
         accounts = [Account(name, 1, 100, 2, 3, 4, 500) for name in ("usr-smpp", "sibling7-smpp")]
         return Live({}, False, "ok", 1, 2, 3.5, 0, 0, 0, 0, [carrier], accounts)
+
+    async def reload_directory(self) -> None:
+        self.reloads += 1
+
+    def rebind(self, carrier: int) -> bool:
+        self.rebound.append(carrier)
+        return carrier == 1
+
+    def throughput(self, since: int) -> list[tuple[int, int, int, int, int]]:
+        return [second for second in self.seconds if second[0] > since]
+
+    async def day_sums(
+        self, from_minute: int, to_minute: int, accounts: Collection[int] | None
+    ) -> dict[str, int]:
+        self.asked_days.append((from_minute, to_minute, accounts))
+        return self.days[len(self.asked_days) % 2]
+
+    async def task_carriers(self, task: int) -> list[tuple[str, int, int, int, int]]:
+        return [("carrier-a", 2, 2, 1, 1)]
 
     def balances(self) -> Mapping[int, tuple[int, int]]:
         return self.used

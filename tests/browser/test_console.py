@@ -1,12 +1,15 @@
 """A first day with the console, in a browser: with and without script, wide and narrow, in both languages."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from tests.browser.conftest import Gateway
+from tests.browser.conftest import ROOT, Gateway
 
 PASSWORD = "a sentence that is long enough"
 PAGES = (
@@ -137,18 +140,49 @@ def test_every_page_fits_and_follows_the_rules_wide_and_narrow_in_both_languages
         assert visit.faults == [], (locale, width)
 
 
-def test_live_figures_move_by_themselves_and_stop_at_sign_out(browser: Browser, gateway: Gateway) -> None:
+def test_live_figures_move_by_themselves_and_stop_at_sign_out(
+    browser: Browser, gateway: Gateway, tmp_path: Path
+) -> None:
     visit = Visit(browser, gateway, locale="en-GB")
     first_day(visit, gateway)
     page = visit.page
     page.goto(visit.base)
-    with page.expect_response("**/live") as answer:
-        pass
-    assert answer.value.status == 200
-    page.locator("details.menu summary").click()
-    visit.press("Sign out")
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    expect(page.locator("body[data-live=streamed]")).to_be_attached()
+    expect(page.locator(".chart canvas")).to_be_visible()
+    with page.expect_response("**/live"):  # another carrier is another row: the part comes anew
+        new_carrier(tmp_path)
+    expect(page.get_by_role("cell", name="north").first).to_be_visible()
+    # Whoever ends the session elsewhere ends it here too, without a click.
+    other = Visit(browser, gateway, locale="en-GB", storage_state=visit.context.storage_state())
+    other.page.goto(f"{visit.base}/users")
+    other.page.locator("details.menu summary").click()
+    other.press("Sign out")
+    other.context.close()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=10_000)
     page.goto(f"{visit.base}/users")
     assert page.url == f"{visit.base}/login"
     visit.context.close()
     assert visit.faults == []
+
+
+def test_without_a_stream_figures_are_asked_for(browser: Browser, gateway: Gateway) -> None:
+    visit = Visit(browser, gateway, locale="en-GB")
+    first_day(visit, gateway)
+    page = visit.page
+    page.route("**/stream?**", lambda route: route.fulfill(status=503))
+    with page.expect_response("**/figures?**") as answer:
+        page.goto(visit.base)
+    assert answer.value.status == 200
+    expect(page.locator("body[data-live=polled]")).to_be_attached()
+    visit.context.close()
+    assert [fault for fault in visit.faults if "503" not in fault] == []
+
+
+def new_carrier(tmp_path: Path) -> None:
+    """Declare a carrier that nobody answers for."""
+    document = tmp_path / "north.toml"
+    document.write_text(
+        '[[carrier]]\nname = "north"\nhost = "127.0.0.1"\nport = 9\nsystem_id = "a"\npassword = "b"\n'
+    )
+    command = [sys.executable, "-m", "gateway", "apply", str(document), "--data", str(tmp_path / "data")]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
