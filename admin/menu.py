@@ -44,6 +44,7 @@ CHAPTERS = (
             Entry(N_("Send SMS"), "/sms/send", "sms.send", "s"),
             Entry(N_("Task log"), "/sms/tasks", "tasks.read", "t"),
             Entry(N_("Pending and scheduled"), "/sms/pending", "tasks.read", "p"),
+            Entry(N_("Complaint handling"), "/sms/complaints", "complaints", "h"),
         ),
     ),
     Chapter(N_("Address book"), "book-user", (Entry(N_("Contacts"), "/contacts", "contacts", "c"),)),

@@ -333,9 +333,11 @@ class MessageList:
             *([] if own or in_task else [Column("user", N_("User"), wide=True)]),
             *([] if in_task else [Column("type", N_("SMS type"), wide=False)]),
             Column("state", N_("State"), "badge"),
-            Column("reason", N_("Reason")),
-            Column("parts", N_("Parts"), "number", wide=False),
-            *([Column("listed", N_("On a blacklist"))] if self._complaints else []),
+            *(
+                [Column("listed", N_("On a blacklist"))]
+                if self._complaints
+                else [Column("reason", N_("Reason")), Column("parts", N_("Parts"), "number", wide=False)]
+            ),
             Column("act", N_("Complaint"), "actions"),
         )
 
@@ -364,9 +366,11 @@ class MessageList:
                 *([] if own or in_task else [user]),
                 *([] if in_task else [Cell(first.sms_type, self._types.get(first.sms_type, str(first.sms_type)))]),
                 Cell(key, view.t(shown.title), tone=shown.tone),
-                Cell(why, note="" if code == NO_REASON or code in why else code),
-                Cell(first.parts),
-                *([Cell(told.listed)] if self._complaints else []),
+                *(
+                    [Cell(told.listed)]
+                    if self._complaints
+                    else [Cell(why, note="" if code == NO_REASON or code in why else code), Cell(first.parts)]
+                ),
                 Cell("", actions=(Act(view.t(N_("Blacklist")), listing, "ban", post=False),)),
             ),
             id=str(message.id) if self._complaints else "",
