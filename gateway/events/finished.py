@@ -16,7 +16,7 @@ from gateway.api.ledger import Ledger
 from gateway.events.shapes import BATCH_FINISHED, BatchData
 from gateway.events.tell import Teller
 from store.announcements import Announcement, Told
-from store.api_db import RECEIVING, BatchRow
+from store.api_db import INTERRUPTED, RECEIVING, BatchRow
 from store.ids import SECOND_BITS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class FinishedBatches:
             if states is None:
                 continue
             told.batches.append(row.id)
-            if states.total() == row.accepted:
+            if states.total() == row.accepted and not _never_was(row):
                 ends.append(Announcement(row.account, BATCH_FINISHED, _data(row, states)))
         if told.batches and await self._teller.tell(ends, told):
             for batch in told.batches:
@@ -94,6 +94,11 @@ class FinishedBatches:
             del self._progress[row.id]  # some are not stored yet, or never were
             return progress.states if stray else None
         return progress.states
+
+
+def _never_was(row: BatchRow) -> bool:
+    """A crash came before any of it was stored: nobody was given its id, and a repeated request made another."""
+    return row.stage == INTERRUPTED and not row.accepted and not row.rejected
 
 
 def _data(row: BatchRow, states: Counter[str]) -> bytes:

@@ -1,5 +1,6 @@
 """batch.finished: told once, when every message of a batch has ended, over restarts as well."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import trio
 from gateway.events import finished
 from gateway.events.finished import FinishedBatches
 from gateway.events.tell import Teller
-from store.api_db import WHOLE, ApiChanges, BatchRow
+from store.api_db import WHOLE, ApiChanges, BatchRow, KeyRow
 from tests.api.world import TO, World, bound, delivering, running
+from tests.gateway.http_client import request
 
 BATCH = {"defaults": {"text": "hi"}, "recipients": [TO, "+8613800138001", "+8613900000007", "12"]}
 
@@ -69,6 +71,31 @@ async def test_a_batch_of_which_nothing_was_taken_is_finished(tmp_path: Path) ->
         await api.post("/v1/batches", {"defaults": {"text": "hi"}, "recipients": ["12"]})
         [found] = await told(world)
         assert (found["accepted"], found["states"]) == (0, {})
+
+
+async def test_a_batch_that_a_crash_prevented_is_not_told_of_when_its_request_is_repeated(
+    tmp_path: Path,
+) -> None:
+    """Its row was written, its messages were not; the repeated request becomes another batch."""
+    body = {"defaults": {"text": "hi"}, "recipients": [TO]}
+    async with running(tmp_path) as world:
+        front, core = world.front, world.core
+        account = core.accounts_by_system_id["api:acme"].id
+        lost = core.ids.mint()
+        asked = request("POST", "/v1/batches", body)
+        fingerprint = hashlib.sha256(b"POST /v1/batches\n" + asked.partition(b"\r\n\r\n")[2]).digest()[:16]
+        key = KeyRow(account, "k", fingerprint, core.clock.wall_ms(), lost)
+        row = BatchRow(lost, account, core.clock.wall_ms(), total=1)
+        ranges = [(lost, lost + 1, lost + 1)]
+        assert await front.ledger.submit(ApiChanges(keys=[key], batches=[row], ranges=ranges)).stored()
+    async with running(tmp_path) as world:
+        api = await world.connect()
+        made = (await api.post("/v1/batches", body, Idempotency_Key="k")).json
+        assert made["accepted"] == 1
+        assert (await api.post(f"/v1/batches/{made['id']}/cancel", None)).status == 200
+        assert [batch["id"] for batch in await told(world)] == [made["id"]]
+        await trio.sleep(0.1)
+        assert len(await told(world)) == 1
 
 
 async def test_a_row_whose_messages_a_crash_prevented_is_given_up_after_an_hour(tmp_path: Path) -> None:
