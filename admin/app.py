@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 
-from admin import proofs
+from admin import proofs, unsent
 from admin.console import Console
 from admin.gate import (
     FORM_PARTS_MAX,
@@ -18,6 +18,7 @@ from admin.gate import (
     GoElsewhere,
     OneAtATime,
     ProveFirst,
+    SignInFirst,
     add_headers,
     declared,
     guard,
@@ -26,6 +27,8 @@ from admin.i18n import N_
 from admin.job_kinds import KINDS, SWEEPERS
 from admin.live import LiveHub
 from admin.pages.live import TOPICS
+from admin.pages.resume import page_of
+from admin.pages.sign_in import SignInPage
 from admin.rendering import Page
 from admin.routes import ROUTES
 from admin.security import SAFE_METHODS
@@ -74,6 +77,7 @@ ERRORS = {
     ),
 }
 SIGN_IN = N_("Sign in first, in a browser; this address needs its session.")
+OVER = N_("Your sign-in was over. What you sent is kept: sign in, and send it then.")
 TOKEN = (
     N_("This page was open for too long"),
     N_("Nothing was changed. Load the page again and repeat what you did."),
@@ -94,6 +98,11 @@ def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[An
         if view.wants_json:
             return view.answer(Response({"error": view.t(SIGN_IN)}, status_code=401))
         return view.go(error.detail)
+    if isinstance(error, SignInFirst):
+        form = unsent.write(unsent.kept(request.scope["path"], view.form))
+        return view.show_now(SignInPage(title=view.t(N_("Sign in")), kept=form, error=view.t(OVER)), 401)
+    if isinstance(error, BadToken) and view.viewer and view.form and unsent.can_be_kept(request):
+        return view.show_now(page_of(view, unsent.kept(request.scope["path"], view.form)), 403)
     if isinstance(error, ProveFirst):
         return view.show_now(_proof_page(view, error.problem), 401)
     status = error.status_code if isinstance(error, HTTPException) else 500

@@ -18,6 +18,7 @@ from admin.live import LiveHub
 from admin.operations import Live, Operations, RouteAnswer, TextFigures
 from admin.proofs import HALF_S, ForAWhile, Half
 from admin.setup import SetupLink
+from admin.unsent import KEPT_S, Kept
 from store import sessions
 from store.config_db import ConfigStore
 
@@ -25,6 +26,7 @@ log = structlog.get_logger("console")
 
 READS_AT_ONCE = 4
 REMEMBERED_MAX = 5000
+UNSENT_MAX = 200  # forms of at most 64 KiB
 Result = TypeVar("Result")
 
 
@@ -70,6 +72,7 @@ class Console:
         self.backoff = LoginBackoff()
         self.setup = SetupLink()
         self.half_sign_ins: ForAWhile[Half] = ForAWhile(HALF_S)
+        self.unsent: ForAWhile[Kept] = ForAWhile(KEPT_S, UNSENT_MAX)
         self.new_secrets: ForAWhile[str] = ForAWhile(HALF_S * 3)  # an app may have to be installed first
         self.jobs = Jobs()
         self.hub: LiveHub = LiveHub(self, {})

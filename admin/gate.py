@@ -4,8 +4,9 @@ Deny by default: a route that names no permission stops the program when the app
 other way in. What is out of reach is answered as what does not exist (404), what the role may never do as 403.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
@@ -21,7 +22,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from admin import proofs, security
+from admin import proofs, security, unsent
 from admin.console import Console
 from admin.message_sight import find_message
 from admin.permissions import MATRIX, Reach, may, reach
@@ -55,6 +56,15 @@ class ProveFirst(HTTPException):
         self.problem = problem
 
 
+class SignInFirst(HTTPException):
+    """Instead of an answer to a form of our own page: sign in, and it is sent again."""
+
+    status_code = 401
+
+    def __init__(self) -> None:
+        super().__init__(status_code=401)
+
+
 class BadToken(PermissionDeniedException):
     """A form of another session, another site, or none."""
 
@@ -84,11 +94,14 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     permission = options["permission"]
     if connection.method not in security.SAFE_METHODS:
         if view.viewer is None and not MATRIX[permission].anyone:
+            if unsent.can_be_kept(connection):
+                view.form = await _fields(connection)
+                raise SignInFirst
             raise GoElsewhere("/login")  # before a stranger's twenty megabytes are read
         await _check_form(view, connection)
     if not may(view.viewer, permission):
         if view.viewer is None:
-            raise GoElsewhere("/login")
+            raise GoElsewhere(_sign_in_for(connection, fragment=options.get("quiet", False)))
         raise PermissionDeniedException
     if view.viewer and view.viewer.password_temporary and permission not in ("public", "session"):
         raise GoElsewhere("/me/password")
@@ -98,6 +111,19 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         await _find(view, options["about"], permission, connection)
     if options.get("proof") or (view.viewer and _is_export(connection)):
         await _prove(view)
+
+
+def _sign_in_for(request: Request[Any, Any, Any], *, fragment: bool) -> str:
+    """The sign-in page, which leads back to where one wanted to go."""
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    if fragment or path == "/" or request.headers.get("hx-request") == "true":
+        return "/login"
+    return f"/login?next={quote(f'{path}?{query}' if query else path, safe='/')}"
+
+
+async def _fields(request: Request[Any, Any, Any]) -> dict[str, Sequence[str]]:
+    sent = await request.form()
+    return {name: [one for one in sent.getall(name) if isinstance(one, str)] for name in sent.keys()}  # noqa: SIM118
 
 
 def _is_export(request: Request[Any, Any, Any]) -> bool:

@@ -38,21 +38,23 @@ class Half(msgspec.Struct):
     login: str
     wanted: str
     rehashed: str
+    kept: str = ""  # a form that is to be sent afterwards
     tries: int = 0
 
 
 class ForAWhile(Generic[Value]):
     """Values by key, forgotten after some minutes; the oldest go when there are too many."""
 
-    def __init__(self, kept_s: float) -> None:
+    def __init__(self, kept_s: float, values_max: int = REMEMBERED_MAX) -> None:
         self._kept_s = kept_s
+        self._values_max = values_max
         self._values: OrderedDict[bytes, tuple[float, Value]] = OrderedDict()
 
     def put(self, key: bytes, value: Value, now: float) -> None:
         """Remember; replaces what stood there."""
         self._values.pop(key, None)
         self._values[key] = (now + self._kept_s, value)
-        while len(self._values) > REMEMBERED_MAX:
+        while len(self._values) > self._values_max:
             self._values.popitem(last=False)
 
     def get(self, key: bytes, now: float) -> Value | None:

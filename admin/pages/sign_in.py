@@ -6,7 +6,7 @@ import structlog
 from litestar import Request, Response, get, post
 from litestar.exceptions import NotFoundException
 
-from admin import passwords, proofs, security
+from admin import passwords, proofs, security, unsent
 from admin.console import Flash
 from admin.i18n import N_
 from admin.permissions import allow
@@ -42,6 +42,7 @@ class SignInPage(Page, kw_only=True):
     login: str = ""
     error: str = ""
     next: str = "/"
+    kept: str = ""  # a form that came too late
 
 
 class CodePage(Page, kw_only=True):
@@ -76,9 +77,10 @@ async def sign_in(view: FromView) -> Response[str]:
     login, password = view.field("login").strip()[:64], view.field("password")[: passwords.CHARACTERS_MAX]
     wanted = security.local_path(view.field("next"))
     console, address = view.console, view.address
+    kept = view.field("_kept")
     wait = console.backoff.wait_s(login, address, console.now())
     if wait > 0:
-        return await _again(view, login, view.t(WAIT, seconds=int(wait) + 1), wanted, status=429)
+        return await _again(view, login, view.t(WAIT, seconds=int(wait) + 1), wanted, status=429, kept=kept)
     # Counted before it is checked, so that a hundred tries at once are a hundred tries.
     console.backoff.failed(login, address, console.now())
     found = await view.read(lambda c: sessions.credentials(c, login))
@@ -90,16 +92,16 @@ async def sign_in(view: FromView) -> Response[str]:
                 f"console:{known}", "sign-in.refused", f"user {known}", address=address
             )
         )
-        return await _again(view, login, view.t(WRONG), wanted, status=422)
+        return await _again(view, login, view.t(WRONG), wanted, status=422, kept=kept)
     console.backoff.succeeded(login, address)
     rehashed = ""
     if passwords.needs_rehash(found.password_hash):
         rehashed = await passwords.hash_password(password)
     if not found.second_factor:
-        return await _enter(view, found.user, found.login, wanted, rehashed)
+        return await _enter(view, found.user, found.login, wanted, rehashed, kept=kept)
     # A new cookie: whoever planted the one before is not in the middle of this sign-in.
     view.pre_session_id = view.new_pre_session = security.new_id()
-    half = Half(found.user, found.login, wanted, rehashed)
+    half = Half(found.user, found.login, wanted, rehashed, kept)
     console.half_sign_ins.put(session_hash(view.pre_session_id), half, console.now())
     return view.go("/login/code")
 
@@ -149,18 +151,25 @@ async def sign_in_by_code(view: FromView) -> Response[str]:
         if half.tries < proofs.TRIES_MAX:
             return await _show_code(view, half, view.t(proofs.WRONG_CODE), 422)
         console.half_sign_ins.drop(key)
-        return await _again(view, half.login, view.t(TOO_LATE), half.wanted, status=422)
+        return await _again(view, half.login, view.t(TOO_LATE), half.wanted, status=422, kept=half.kept)
     console.half_sign_ins.drop(key)
     console.backoff.succeeded(brake, address)
     found = await view.read(lambda c: sessions.credentials(c, half.login))
     if found is None or found.state != "active":  # disabled between the two steps
         return await _again(view, half.login, view.t(WRONG), half.wanted, status=422)
     told = Flash(view.t(RECOVERY_USED, left=left), "warn") if used == "recovery" else None
-    return await _enter(view, user, half.login, half.wanted, half.rehashed, told=told)
+    return await _enter(view, user, half.login, half.wanted, half.rehashed, told=told, kept=half.kept)
 
 
 async def _enter(
-    view: View, user: int, login: str, wanted: str, rehashed: str = "", *, told: Flash | None = None
+    view: View,
+    user: int,
+    login: str,
+    wanted: str,
+    rehashed: str = "",
+    *,
+    told: Flash | None = None,
+    kept: str = "",
 ) -> Response[str]:
     session_id = security.new_id()
     agent = view.request.headers.get("user-agent", "")
@@ -179,14 +188,19 @@ async def _enter(
     if told:
         view.console.flash(sessions.session_hash(session_id), told)
     view.new_pre_session = ""
-    answer = view.go(wanted)
+    form = unsent.read(kept)
+    if form:
+        unsent.keep(view, sessions.session_hash(session_id), form)
+    answer = view.go("/me/resume" if form else wanted)
     answer.set_cookie(view.cookie("sid", session_id))
     answer.delete_cookie(view.cookie("pre", "").key, path="/")
     return answer
 
 
-async def _again(view: View, login: str, error: str, wanted: str, *, status: int) -> Response[str]:
-    page = SignInPage(title=view.t(N_("Sign in")), login=login, error=error, next=wanted)
+async def _again(
+    view: View, login: str, error: str, wanted: str, *, status: int, kept: str = ""
+) -> Response[str]:
+    page = SignInPage(title=view.t(N_("Sign in")), login=login, error=error, next=wanted, kept=kept)
     return await view.show(page, status=status)
 
 

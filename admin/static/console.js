@@ -28,8 +28,8 @@ addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["x-csrf-token"] = csrf();
 });
 addEventListener("htmx:responseError", (event) => {
-  // Signed out meanwhile: the page says so instead of showing figures that stand still.
-  if (event.detail.xhr.status === 403 || event.detail.xhr.responseURL.endsWith("/login")) location.reload();
+  // A role that was lost meanwhile: the page says so instead of showing figures that stand still.
+  if (event.detail.xhr.status === 403) location.reload();
 });
 addEventListener("click", (event) => {
   // A phrase goes where the cursor stands; without script its button sends the form and puts it at the end.

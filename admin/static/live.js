@@ -47,11 +47,15 @@
     clearInterval(polling);
     source = polling = undefined;
   }
+  function over() {
+    stop();
+    dispatchEvent(new CustomEvent("sign-in-over"));
+  }
   async function ask() {
     const answer = await fetch(address("/figures"), { redirect: "manual" }).catch(() => null);
     if (!answer) return; // the network is away for a moment
     if (answer.ok) show(await answer.json());
-    else if (answer.type === "opaqueredirect" || answer.status === 403) location.reload();
+    else if (answer.type === "opaqueredirect" || answer.status === 403) over();
   }
   function poll() {
     stop();
@@ -66,10 +70,11 @@
     source.onopen = () => { document.body.dataset.live = "streamed"; };
     source.addEventListener("figures", (event) => show(JSON.parse(event.data)));
     source.addEventListener("ticks", (event) => tick(JSON.parse(event.data)));
-    source.addEventListener("end", () => { stop(); location.reload(); });
+    source.addEventListener("end", over);
     source.onerror = () => { if (source?.readyState === EventSource.CLOSED) poll(); };
   }
   addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
+  addEventListener("signed-in", () => { if (!document.hidden) start(); });
   addEventListener("pagehide", stop);
   addEventListener("pageshow", (event) => { if (event.persisted) start(); });
   if (!document.hidden) start();

@@ -51,7 +51,7 @@ def expected(role: Role, permission: str, about: str, place: str) -> str:
 
 
 def answer(status: int, location: str) -> str:
-    if status == 303 and location == "/login":
+    if status == 303 and location.partition("?")[0] == "/login":
         return "sign-in"
     return {403: "no", 404: "hidden"}.get(status, "yes")
 

@@ -57,7 +57,7 @@ async def test_it_is_set_up_with_a_first_code_and_shows_recovery_codes_once(cons
         settings = (await person.get("/me")).text
         assert codes[0] not in settings
         assert "10 recovery codes are left" in settings
-        assert (await elsewhere.get("/me")).headers["location"] == "/login"  # who was in without it
+        assert (await elsewhere.get("/me")).headers["location"] == "/login?next=/me"  # who was in without it
         assert (await person.get("/me/second-factor/qr.svg")).status_code == 404
     assert console.audit()[-1][:3] == ("console:usr", "second-factor.enrol", "user usr")
     assert secret not in str(console.audit())
@@ -68,7 +68,7 @@ async def test_sign_in_asks_for_the_code_and_goes_where_it_was_wanted(console: W
     async with console.person() as person:
         await half_way(person)
         assert "sid" not in person.client.cookies
-        assert (await person.get("/me")).headers["location"] == "/login"
+        assert (await person.get("/me")).headers["location"] == "/login?next=/me"
         page = await person.get("/login/code")
         assert "usr" in page.text
         assert await second(person, code_now(secret)) == (303, "/me")
@@ -204,7 +204,7 @@ async def test_an_administrator_takes_it_from_those_below_and_it_is_written_down
     async with console.person("adm") as adm, console.person("usr") as usr:
         assert "Reset second factor" in (await adm.get("/users/4")).text
         assert (await adm.post("/users/4/second-factor")).status_code == 303
-        assert (await usr.get("/me")).headers["location"] == "/login"
+        assert (await usr.get("/me")).headers["location"] == "/login?next=/me"
         assert (await adm.post("/users/3/second-factor")).status_code == 403  # an equal
         assert (await adm.post("/users/2/second-factor")).headers.get("location") in (None, "/me")
         assert "Reset second factor" not in (await adm.get("/users/4")).text

@@ -117,7 +117,7 @@ async def test_signing_out_ends_the_session_for_whoever_kept_its_id(console: Wor
         thief.client.cookies.set("sid", person.client.cookies["sid"])
         assert (await thief.get("/me")).status_code == 200
         assert (await person.post("/logout")).headers["location"] == "/login"
-        assert (await thief.get("/me")).headers["location"] == "/login"
+        assert (await thief.get("/me")).headers["location"] == "/login?next=/me"
 
 
 async def test_a_session_ends_when_idle_and_at_last_in_any_case(console: World) -> None:
@@ -127,13 +127,13 @@ async def test_a_session_ends_when_idle_and_at_last_in_any_case(console: World) 
         clock.at += IDLE_MS_MAX - 1000
         assert (await person.get("/me")).status_code == 200
         clock.at += IDLE_MS_MAX + 1000
-        assert (await person.get("/me")).headers["location"] == "/login"
+        assert (await person.get("/me")).headers["location"] == "/login?next=/me"
     async with console.person("usr") as person:
         began = clock.at
         while clock.at < began + AGE_MS_MAX:
             assert (await person.get("/me")).status_code == 200
             clock.at += IDLE_MS_MAX - 1000
-        assert (await person.get("/me")).headers["location"] == "/login"
+        assert (await person.get("/me")).headers["location"] == "/login?next=/me"
 
 
 async def test_what_a_page_asks_by_itself_keeps_no_session_alive(console: World) -> None:
@@ -197,7 +197,7 @@ async def test_a_new_password_ends_every_other_session(console: World) -> None:
         }
         assert (await person.post("/me/password", fields)).status_code == 303
         assert (await person.get("/me")).status_code == 200
-        assert (await elsewhere.get("/me")).headers["location"] == "/login"
+        assert (await elsewhere.get("/me")).headers["location"] == "/login?next=/me"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_live_figures_move_by_themselves_and_stop_at_sign_out(
     other.context.close()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=10_000)
     page.goto(f"{visit.base}/users")
-    assert page.url == f"{visit.base}/login"
+    assert page.url == f"{visit.base}/login?next=/users"
     visit.context.close()
     assert visit.faults == []
 
