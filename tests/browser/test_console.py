@@ -155,7 +155,7 @@ def test_live_figures_move_by_themselves_and_stop_at_sign_out(
     # Whoever ends the session elsewhere ends it here too, without a click.
     other = Visit(browser, gateway, locale="en-GB", storage_state=visit.context.storage_state())
     other.page.goto(f"{visit.base}/users")
-    other.page.locator("details.menu summary").click()
+    other.page.locator(".topbar details.menu > summary").click()
     other.press("Sign out")
     other.context.close()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=10_000)
