@@ -4,14 +4,13 @@ what would happen to every row, confirm, and see it happen. Each step is a page;
 
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, get, post
 from litestar.exceptions import NotFoundException, PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
-from litestar.response import Stream
 from msgspec import Meta
 
 from admin import importing, sending
@@ -20,12 +19,13 @@ from admin.i18n import N_
 from admin.import_kinds import CLASSES, KINDS, REASONS, ImportKind, bind
 from admin.import_rows import GOOD, read_expiry
 from admin.jobs import Job
-from admin.lists import BYTE_ORDER_MARK, csv_line, guarded
+from admin.lists import BYTE_ORDER_MARK, csv_line
 from admin.pages.preview import ClassRow
 from admin.pages.send import ENCODINGS
 from admin.permissions import allow
 from admin.prepare_lines import Look, Seen
 from admin.rendering import Page
+from admin.row_export import Cells, rows_as_file
 from admin.view import FromView, View
 from store import imports
 from store.contact_groups import problem_with_path
@@ -37,7 +37,7 @@ from store.rules_list import list_sms_types
 
 UPLOAD_OCTETS_MAX = 21 * 1024 * 1024  # a file of 20 MB, and the form around it
 SHOWN_BAD = 100
-EXPORT_STEP = 5_000
+BAD_HEADS = (N_("Row"), N_("Original"), N_("Class"), N_("Reason"))
 
 
 class NewImportPage(Page, kw_only=True):
@@ -370,8 +370,14 @@ async def bad_rows(view: FromView) -> Response[Any]:
             rows = file.bad(chosen, after, limit)
         return [(one, view.t(CLASSES[one.kind][0]), reason_text(view, one.kind, one.reason)) for one in rows]
 
-    if view.request.query_params.get("format") == "csv":
-        return _download(view, row, read)
+    if view.request.query_params.get("format") in ("csv", "xlsx"):
+
+        def cells(after: int, limit: int) -> list[tuple[int, Cells]]:
+            return [
+                (one.id, (one.line, one.original, title, reason)) for one, title, reason in read(after, limit)
+            ]
+
+        return await rows_as_file(view, f"import-{row.id}-rows", f"import {row.id} rows", BAD_HEADS, cells)
     page = BadRowsPage(
         title=view.t(N_("Rows that are not written")),
         kind=kind,
@@ -380,23 +386,6 @@ async def bad_rows(view: FromView) -> Response[Any]:
         rows=await view.console.off_loop(read, 0, SHOWN_BAD),
     )
     return await view.show(page)
-
-
-def _download(
-    view: View, row: ImportRow, read: Callable[[int, int], list[tuple[BadRow, str, str]]]
-) -> Response[Any]:
-    async def lines() -> AsyncIterator[bytes]:
-        head = (N_("Row"), N_("Original"), N_("Class"), N_("Reason"))
-        yield (BYTE_ORDER_MARK + csv_line(view.t(one) for one in head)).encode()
-        after = 0
-        while rows := await view.console.off_loop(read, after, EXPORT_STEP):
-            after = rows[-1][0].id
-            yield "".join(
-                csv_line((one.line, guarded(one.original), title, reason)) for one, title, reason in rows
-            ).encode()
-
-    headers = {"content-disposition": f'attachment; filename="import-{row.id}-rows.csv"'}
-    return view.answer(Stream(lines(), status_code=200, media_type="text/csv", headers=headers))
 
 
 @post("/imports/{import_id:int}/confirm", **allow("imports", about="import", proof=True))

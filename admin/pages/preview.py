@@ -2,21 +2,20 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 from litestar import Response, get, post
-from litestar.response import Stream
 
 from admin import sending
 from admin.console import Flash
 from admin.i18n import N_
 from admin.jobs import Job
-from admin.list_export import BYTE_ORDER_MARK, csv_line, guarded
 from admin.operations import TextFigures
 from admin.pages.send import available
 from admin.permissions import allow
 from admin.rendering import Page
+from admin.row_export import Cells, rows_as_file
 from admin.view import FromView, View
 from store import task_ledger, tasks
 from store.config_db import Writing
@@ -29,7 +28,7 @@ TYPED_CONFIRM_ROWS = 10_000
 TYPED_CONFIRM_SHARE = 0.2  # of what is available
 SHOWN_RECIPIENTS = 20
 SHOWN_BLOCKED = 100
-EXPORT_STEP = 5_000
+BLOCKED_HEADS = (N_("Source"), N_("Row"), N_("Original"), N_("Number"), N_("Class"), N_("Reason"))
 
 
 class ClassRow(msgspec.Struct, frozen=True):
@@ -164,7 +163,7 @@ async def progress(view: FromView) -> Response[str]:
 
 
 @get("/tasks/{task_id:int}/blocked", **allow("tasks.read", about="task"))
-async def blocked(view: FromView) -> Response[str]:
+async def blocked(view: FromView) -> Response[Any]:
     """The first hundred rows of a class, or all of them as a file."""
     task = view.about_task
     kind = str(view.request.query_params.get("kind", ""))
@@ -186,8 +185,23 @@ async def blocked(view: FromView) -> Response[str]:
             for one in rows
         ]
 
-    if view.request.query_params.get("format") == "csv":
-        return await _export(view, task, read)  # type: ignore[return-value]
+    if view.request.query_params.get("format") in ("csv", "xlsx"):
+
+        def cells(after: int, limit: int) -> list[tuple[int, Cells]]:
+            return [
+                (
+                    one.id,
+                    (
+                        view.t(sending.SOURCES[one.source]), one.line, one.original, one.number or "", title,
+                        reason,
+                    ),
+                )
+                for one, title, reason in read(after, limit)
+            ]  # fmt: skip
+
+        return await rows_as_file(
+            view, f"task-{task.id}-blocked", f"task {task.id} blocked", BLOCKED_HEADS, cells
+        )
     page = BlockedPage(
         title=view.t(N_("Rows that are not sent to")),
         task=task,
@@ -195,42 +209,6 @@ async def blocked(view: FromView) -> Response[str]:
         rows=await view.console.off_loop(read, 0, SHOWN_BLOCKED),
     )
     return await view.show(page)
-
-
-async def _export(view: View, task: TaskRow, read: object) -> Response[object]:
-    await view.console.off_loop(
-        lambda: view.console.store.record(
-            f"console:{view.me.login}", "export", f"task {task.id} blocked", address=view.address
-        )
-    )
-
-    async def lines() -> AsyncIterator[bytes]:
-        head = (N_("Source"), N_("Row"), N_("Original"), N_("Number"), N_("Class"), N_("Reason"))
-        yield (BYTE_ORDER_MARK + csv_line(view.t(one) for one in head)).encode()
-        after = 0
-        while True:
-            rows: list[tuple[Blocked, str, str]] = await view.console.off_loop(read, after, EXPORT_STEP)  # type: ignore[arg-type]
-            if not rows:
-                return
-            after = rows[-1][0].id
-            yield "".join(
-                csv_line(
-                    (
-                        view.t(sending.SOURCES[one.source]), one.line, guarded(one.original),
-                        one.number or "", kind, reason,
-                    )
-                )
-                for one, kind, reason in rows
-            ).encode()  # fmt: skip
-
-    return view.answer(
-        Stream(
-            lines(),
-            status_code=200,
-            media_type="text/csv",
-            headers={"content-disposition": f'attachment; filename="task-{task.id}-blocked.csv"'},
-        )
-    )
 
 
 @post("/tasks/{task_id:int}/confirm", **allow("sms.send", about="task"))

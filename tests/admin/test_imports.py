@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from python_calamine import CalamineWorkbook
 
 from admin import importing
 from admin.i18n import translate
@@ -284,6 +285,10 @@ async def test_bad_rows_are_shown_and_downloaded_with_row_original_and_reason(co
         page = (await person.get(f"/imports/{number}/rows?kind=invalid")).text
         assert page.count("contains letters") == 100
         export = await person.get(f"/imports/{number}/rows?kind=invalid&format=csv")
+        book = await person.get(f"/imports/{number}/rows?kind=invalid&format=xlsx")
+    sheet = CalamineWorkbook.from_filelike(io.BytesIO(book.content)).get_sheet_by_index(0).to_python()
+    assert len(sheet) == 152
+    assert sheet[1] == [2, "=cmd|'/c calc'!A0 | abc", "Invalid", "contains letters"]
     lines = list(csv.reader(io.StringIO(export.text.lstrip("\ufeff"))))
     assert len(lines) == 152
     assert lines[1] == ["2", "'=cmd|'/c calc'!A0 | abc", "Invalid", "contains letters"]
