@@ -88,6 +88,7 @@ JOB_ERRORS: Mapping[str, str] = {
     "broken": N_("The file could not be read to its end. Save it as CSV and try again."),
 }
 MOVES: Mapping[str, str] = {
+    "rate": N_("Rate changed"),
     "create": N_("Task made"),
     "edit": N_("Changed"),
     "discard": N_("Discarded"),

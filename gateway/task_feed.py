@@ -15,6 +15,7 @@ import trio
 from filters.verdict import Reason
 from gateway.api.build import Recipe, recipe, submit
 from gateway.api.shapes import Content
+from gateway.ratelimit import TokenBucket
 from store.files import StoreError
 from store.model import FINAL_STATES, Changes, Part, State
 from store.port import Applied
@@ -29,6 +30,7 @@ log = structlog.get_logger("tasks")
 PASS_ROWS_MAX = 400  # judged in one go: 6 ms of the loop. Measured: 1,000 doubles the console's median
 AHEAD_PARTS_MIN = 200  # in memory before the carriers, however slow they are
 AHEAD_S = 0.5  # of what carriers take at the moment
+BURST_S = 0.1  # of a task's own rate that may leave at once
 ROOM_WAIT_S = 0.02
 COUNT_S = 1.0  # between looks at what became of messages
 COUNT_LATE_S = 30.0  # when the task has ended and only receipts are outstanding
@@ -69,6 +71,7 @@ class Feed:
         self._position = 0
         self._cursor = 0
         self._made: Recipe | None = None
+        self._bucket: TokenBucket | None = None  # of the task's own rate, in messages
 
     def look(self) -> None:
         """Somebody moved the task: see where it stands before the next pass."""
@@ -111,19 +114,22 @@ class Feed:
                 if self.task.state == "finished":
                     await self._take_back(file)
                     return
-                if self.task.state == "paused":
+                if self._take_rate() or self.task.state == "paused":
                     self._hold_back()
-                elif self._held_back:
-                    held, self._held_back = self._held_back, []
-                    self._core.offer(held, judged=-1)
             if self.task.state == "paused":
                 await self._wake.wait()
                 continue
-            room = self._room()
+            if self._held_back:
+                if not self._let_go():
+                    await trio.sleep(ROOM_WAIT_S)
+                continue
+            room = self._granted(self._room())
             if not room:
                 await trio.sleep(ROOM_WAIT_S)
                 continue
             numbers = await self._off_loop(file.numbers, self._position, room)
+            if self._bucket is not None:
+                self._bucket.give_back(room - len(numbers))
             if not numbers:
                 if self.figures.fed == self._position and not self.figures.waiting:
                     await self._runner.move(task, "complete")
@@ -134,6 +140,31 @@ class Feed:
                 continue
             if not self._stale and not await self._pass(file, numbers):
                 await trio.sleep(COUNT_S)
+
+    def _take_rate(self) -> bool:
+        """Take the task's own rate as it is now; True when what waits must wait for it as well."""
+        rate = self.task.rate
+        before = self._bucket.rate if self._bucket else 0
+        if rate == before:
+            return False
+        self._bucket = TokenBucket(rate, max(1.0, rate * BURST_S), self._core.clock.now()) if rate else None
+        return bool(rate) and (not before or rate < before)
+
+    def _granted(self, messages: int) -> int:
+        """How many of so many messages the task's own rate lets leave now."""
+        if self._bucket is None or not messages:
+            return messages
+        return self._bucket.take(messages, self._core.clock.now())
+
+    def _let_go(self) -> int:
+        """Offer held parts again, whole messages, as fast as the task may; how many messages."""
+        heads = [n for n, part in enumerate(self._held_back) if part.part_no == 1]
+        granted = self._granted(len(heads))
+        if granted:
+            end = heads[granted] if granted < len(heads) else len(self._held_back)
+            some, self._held_back = self._held_back[:end], self._held_back[end:]
+            self._core.offer(some, judged=-1)
+        return granted
 
     def _room(self) -> int:
         """How many rows may go through the door now; 0 for none."""

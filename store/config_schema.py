@@ -410,6 +410,12 @@ def page_through_blacklists(database: Database) -> None:
     database.execute("CREATE INDEX blacklist_number_of_batch ON blacklist_number(batch_id)")
 
 
+@config_migrations()
+def rate_of_a_task(database: Database) -> None:
+    """How many messages a second a task may send; 0 for what the carriers take."""
+    database.execute("ALTER TABLE task ADD COLUMN rate INTEGER NOT NULL DEFAULT 0")
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from store.config_db import Writing
 
 NAME_CHARACTERS_MAX = 64
+TASK_RATE_MAX = 100_000
 SMS_TYPE = "business"  # what the console sends as
 
 
@@ -68,6 +69,7 @@ class TaskRow(msgspec.Struct, frozen=True):
     delivered: int
     failed: int
     parts_sent: int
+    rate: int = 0  # messages a second at most, 0 for what the carriers take
 
     @property
     def parts(self) -> int:
@@ -96,7 +98,7 @@ COLUMNS = (
     "t.id, u.id, u.login, g.id, g.path, t.account_id, t.sms_type, t.name, t.state, t.outcome, t.created_at,"
     " t.start_at, t.end_at, t.started_at, t.finished_at, t.sender, t.text, t.masked, t.word_action, t.parts_each,"
     " t.stage, t.prepared_at, t.input, t.total, t.valid, t.counts, ifnull(t.resend_of, 0), t.delivered, t.failed,"
-    " t.parts_sent"
+    " t.parts_sent, t.rate"
 )
 TABLES = "task t JOIN user u ON u.id = t.user_id JOIN user_group g ON g.id = t.group_id"
 
@@ -229,6 +231,23 @@ def move_task(transaction: "Writing", task: int, name: str, /, *, note: str = ""
         )
     _note(transaction, task, name, move.after, note)
     transaction.audit(f"task.{name}", f"task {task}", changes=False, **({"note": note} if note else {}))
+
+
+def set_task_rate(transaction: "Writing", task: int, rate: int) -> None:
+    """At most so many messages a second from now on, 0 for what the carriers take.
+
+    Raises Refused ("task-rate", or "task-state" for a task that is over or in preview).
+    """
+    if not 0 <= rate <= TASK_RATE_MAX:
+        raise Refused("task-rate", f"The rate is 0 (no limit) to {TASK_RATE_MAX:,} messages a second.")
+    row = transaction.run("SELECT rate, state FROM task WHERE id = ?", (task,)).fetchone()
+    before, state = row or (0, "discarded")
+    if state not in RESERVED:
+        raise Refused("task-state", f"The task is {state}.", state=state, actor="")
+    if before != rate:
+        transaction.run("UPDATE task SET rate = ? WHERE id = ?", (rate, task))
+        _note(transaction, task, "rate", state, f"{before} → {rate}")
+        transaction.audit("task.rate", f"task {task}", rate=[before, rate])
 
 
 def set_figures(transaction: "Writing", task: int, delivered: int, failed: int, parts_sent: int) -> None:

@@ -3,7 +3,7 @@
 import math
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -36,7 +36,7 @@ from store.task_file import (
     write_private,
 )
 from store.task_states import MOVES, By, possible
-from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
+from store.tasks import NAME_CHARACTERS_MAX, TASK_RATE_MAX, Draft, Input, TaskRow
 
 FAILURES_SHOWN = 10
 CHART_POINTS_MAX = 120
@@ -55,6 +55,10 @@ ACTIONS = {
     "cancel": (N_("Cancel the task"), "x", N_("Cancel this task? Nothing of it is sent.")),
     "stop": (N_("Stop"), "ban", N_("Stop this task for good? What has left is not called back.")),
 }
+
+
+class RateForm(msgspec.Struct, frozen=True):
+    rate: Annotated[int, msgspec.Meta(ge=0, le=TASK_RATE_MAX)]
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -232,7 +236,10 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         reserved=task.parts - figures.parts_sent if task.state != "finished" else 0,
         owner_active=owner_active,
         errors=errors or {},
-        values={"start_at": view.field("start_at") or sending.write_moment(task.start_at, view.zone)},
+        values={
+            "rate": view.field("rate") or str(task.rate),
+            "start_at": view.field("start_at") or sending.write_moment(task.start_at, view.zone),
+        },
         **_live(view, task, figures, series),
     )
     return await view.show(page, status=status)
@@ -344,4 +351,26 @@ async def resend(view: FromView) -> Response[str]:
     return view.go(f"/tasks/{copy}/preview", flash=Flash(text))
 
 
-ROUTES = (task, live, move, resend)
+@post("/tasks/{task_id:int}/rate", **allow("tasks.act", about="task"))
+async def set_rate(view: FromView) -> Response[str]:
+    """How many messages a second the task may send from now on; 0 is what the carriers take."""
+    about = view.about_task
+    form, errors = view.parse(RateForm)
+    if form is None:
+        return await _show(view, errors, 422)
+    rate = form.rate
+    try:
+        await view.write(lambda w: tasks.set_task_rate(w, about.id, rate), reload=False)
+    except StoreError as error:
+        return await _show(view, {"": view.refusal(error)}, 409)
+    view.console.operations.task_changed(about.id)
+    text = (
+        view.t(N_("At most %(rate)s messages a second from now on."), rate=f"{rate:,}")
+        if rate
+        else view.t(N_("As fast as the carriers take it."))
+    )
+    undo = {"rate": str(about.rate)}
+    return view.go(f"/tasks/{about.id}", flash=Flash(text, undo=f"/tasks/{about.id}/rate", fields=undo))
+
+
+ROUTES = (set_rate, task, live, move, resend)

@@ -300,3 +300,40 @@ def _finished(data: Path, task: int) -> bool:
         )
     finally:
         connection.close()
+
+
+async def test_a_cap_on_the_rate_is_felt_within_a_second_and_nobody_is_left_out(tmp_path: Path) -> None:
+    async with world(tmp_path) as gateway:
+        daemon = gateway.daemon
+        task, seen = await send(daemon, 2000), gateway.sim.log.destinations
+        await until(lambda: len(seen()) >= 20)
+        set_rate(daemon, task, 20)
+        await trio.sleep(0.5)
+        began = len(seen())
+        await trio.sleep(1.0)
+        assert 5 <= len(seen()) - began <= 30
+        set_rate(daemon, task, 0)
+        await until(lambda: row(daemon, task).state == "finished")
+        assert Counter(seen()) == {str(FIRST + n): 1 for n in range(2000)}
+        with daemon.configuration.reading() as connection:
+            notes = [note for _, _, name, _, note in tasks.task_events(connection, task) if name == "rate"]
+        assert notes == ["0 → 20", "20 → 0"]
+
+
+def set_rate(daemon: Daemon, task: int, rate: int) -> None:
+    with daemon.configuration.writing("console:acme") as write:
+        tasks.set_task_rate(write, task, rate)
+    daemon.tasks.changed(task)
+
+
+async def test_a_paused_task_with_a_cap_goes_on_within_it(tmp_path: Path) -> None:
+    async with world(tmp_path, carrier={"rate": 200}) as gateway:
+        daemon = gateway.daemon
+        task, seen = await send(daemon, 300), gateway.sim.log.destinations
+        await until(lambda: len(seen()) >= 20)
+        move(daemon, task, "pause")
+        set_rate(daemon, task, 100)
+        await trio.sleep(0.3)
+        move(daemon, task, "resume")
+        await until(lambda: row(daemon, task).state == "finished")
+        assert Counter(seen()) == {str(FIRST + n): 1 for n in range(300)}
