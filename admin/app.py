@@ -103,6 +103,8 @@ def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[An
         return view.show_now(SignInPage(title=view.t(N_("Sign in")), kept=form, error=view.t(OVER)), 401)
     if isinstance(error, BadToken) and view.viewer and view.form and unsent.can_be_kept(request):
         return view.show_now(page_of(view, unsent.kept(request.scope["path"], view.form)), 403)
+    if isinstance(error, ProveFirst) and view.wants_json:
+        return view.answer(Response({"error": view.t(N_("Is it still you?"))}, status_code=401))
     if isinstance(error, ProveFirst):
         return view.show_now(_proof_page(view, error.problem), 401)
     status = error.status_code if isinstance(error, HTTPException) else 500

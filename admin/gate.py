@@ -109,7 +109,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise GoElsewhere("/me/second-factor")
     if options.get("about"):
         await _find(view, options["about"], permission, connection)
-    if options.get("proof") or (view.viewer and _is_export(connection)):
+    if options.get("proof") or (view.viewer and not options.get("quiet") and _is_export(view)):
         await _prove(view)
 
 
@@ -126,8 +126,10 @@ async def _fields(request: Request[Any, Any, Any]) -> dict[str, Sequence[str]]:
     return {name: [one for one in sent.getall(name) if isinstance(one, str)] for name in sent.keys()}  # noqa: SIM118
 
 
-def _is_export(request: Request[Any, Any, Any]) -> bool:
-    return request.query_params.get("format", "") in EXPORTS
+def _is_export(view: View) -> bool:
+    request = view.request
+    as_file = request.query_params.get("format", "") in EXPORTS
+    return as_file or (request.method in security.SAFE_METHODS and view.wants_json)
 
 
 async def _prove(view: View) -> None:

@@ -28,6 +28,7 @@ function showStep(text) {
     const body = new URLSearchParams(new FormData(event.target));
     showStep(await (await fetch(event.target.action, { method: "POST", body })).text());
   });
+  if (!asking.open) asking.querySelector("form").prepend(document.querySelector("#over-notice").content.cloneNode(true));
   if (!asking.open) asking.showModal();
   asking.querySelector("[autofocus]")?.focus();
 }

@@ -80,6 +80,9 @@ async def test_every_dangerous_route_and_every_export_asks(console: World) -> No
         for path in EXPORTS:
             assert (await person.get(path)).status_code == 401, path
             assert (await person.get(path.partition("?")[0])).status_code == 200
+        for path, headers in (("/users.json", {}), ("/users", {"accept": "application/json"})):
+            answer = await person.get(path, headers=headers)
+            assert (answer.status_code, answer.json()) == (401, {"error": "Is it still you?"})
     assert not [one for one in console.audit() if one[0] == "console:sys"]
 
 

@@ -30,6 +30,7 @@ def test_a_dialog_signs_in_again_and_the_page_goes_on(browser: Browser, gateway:
     elsewhere.close()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible(timeout=15_000)
+    expect(dialog).to_contain_text("this page goes on as it is")
     dialog.get_by_label("Login", exact=True).fill("admin")
     dialog.get_by_label("Password", exact=True).fill("not the right one")
     dialog.get_by_role("button", name="Sign in").click()
