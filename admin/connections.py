@@ -162,7 +162,10 @@ class BodyInTime:
             await self._app(scope, receive, send)
             return
         until = trio.current_time() + BODY_S
-        whole = late = False
+        headers = dict(scope["headers"])
+        # Nothing is to come: an application may take its time before it asks whether the client has gone.
+        whole = b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
+        late = False
 
         async def in_time() -> Any:
             nonlocal until, whole, late

@@ -115,7 +115,9 @@ async def body(pieces: list[tuple[float, int]]) -> tuple[list[str], int, float]:
             statuses.append(message["status"])
 
     began = trio.current_time()
-    await BodyInTime(told)({"type": "http", "path": "/x"}, receive, send)  # type: ignore[arg-type]
+    await BodyInTime(told)(
+        {"type": "http", "path": "/x", "headers": [(b"content-length", b"9")]}, receive, send
+    )  # type: ignore[arg-type]
     (status,) = statuses
     return told.messages, status, trio.current_time() - began  # type: ignore[return-value]
 
@@ -138,22 +140,28 @@ async def test_a_large_body_on_a_slow_line_has_the_time_that_it_needs(
     assert "http.disconnect" not in heard
 
 
+@pytest.mark.parametrize(
+    ("headers", "before_s"),
+    [([(b"content-length", b"3")], 1.0), ([(b"content-length", b"0")], 99.0), ([], 99.0)],
+)
 async def test_who_sent_all_may_wait_for_as_long_as_the_answer_takes(
-    autojump_clock: trio.testing.MockClock,
+    headers: list[tuple[bytes, bytes]], before_s: float, autojump_clock: trio.testing.MockClock
 ) -> None:
     heard: list[str] = []
 
     async def app(scope: object, receive: Callable[[], object], send: object) -> None:
+        await trio.sleep(before_s)
         for _ in range(2):
             heard.append((await receive())["type"])  # type: ignore[misc, index]
 
     async def receive() -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
         if heard:
             await trio.sleep(10_000)
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    await BodyInTime(app)({"type": "http", "path": "/"}, receive, None)  # type: ignore[arg-type]
+    await BodyInTime(app)({"type": "http", "path": "/", "headers": headers}, receive, None)  # type: ignore[arg-type]
     assert heard == ["http.request", "http.disconnect"]
     assert trio.current_time() >= 10_000
 
