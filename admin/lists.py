@@ -88,6 +88,7 @@ class Listing(msgspec.Struct, frozen=True):
     saved: Sequence[Saved]
     hidden: Collection[str]
     density: Density
+    chosen: bool
 
     @property
     def filtered(self) -> bool:
@@ -186,6 +187,7 @@ def build(view: View, spec: ListSpec, connection: sqlite3.Connection) -> Listing
         ],
         hidden=wanted.hidden,
         density=wanted.density,
+        chosen=wanted.chosen,
     )
 
 

@@ -416,6 +416,14 @@ def rate_of_a_task(database: Database) -> None:
     database.execute("ALTER TABLE task ADD COLUMN rate INTEGER NOT NULL DEFAULT 0")
 
 
+@config_migrations()
+def know_whether_columns_were_chosen(database: Database) -> None:
+    """Columns that somebody chose show on narrow windows too."""
+    database.execute(
+        "ALTER TABLE list_view ADD COLUMN chosen INTEGER NOT NULL DEFAULT 0 CHECK (chosen IN (0, 1))"
+    )
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

@@ -55,12 +55,16 @@ class SavedFilter(msgspec.Struct, frozen=True):
 
 
 class ListView(msgspec.Struct, frozen=True):
-    """How one person sees one list; `first` is the filter that an address without any means, 0 for none."""
+    """How one person sees one list; `first` is the filter that an address without any means, 0 for none.
+
+    `chosen`: they said which columns, so that all others show, however narrow the window.
+    """
 
     hidden: tuple[str, ...] = ()
     density: Density = "normal"
     first: int = 0
     filters: tuple[SavedFilter, ...] = ()
+    chosen: bool = False
 
     @property
     def first_query(self) -> str:
@@ -76,7 +80,7 @@ def _saved(row: tuple[Any, ...]) -> SavedFilter:
 def list_view(connection: sqlite3.Connection, user: int, name: str) -> ListView:
     """How a person sees a list, with their own filters and those that others of their group share."""
     row = connection.execute(
-        "SELECT hidden, density, ifnull(filter_id, 0) FROM list_view WHERE user_id = ? AND list = ?",
+        "SELECT hidden, density, ifnull(filter_id, 0), chosen FROM list_view WHERE user_id = ? AND list = ?",
         (user, name),
     ).fetchone()
     hidden, first = (row[0], row[2]) if row else ("[]", 0)
@@ -91,7 +95,8 @@ def list_view(connection: sqlite3.Connection, user: int, name: str) -> ListView:
             (name, user),
         )
     ]
-    return ListView(tuple(msgspec.json.decode(hidden, type=list[str])), density, first, tuple(filters))
+    columns = tuple(msgspec.json.decode(hidden, type=list[str]))
+    return ListView(columns, density, first, tuple(filters), bool(row and row[3]))
 
 
 def set_columns(
@@ -99,8 +104,9 @@ def set_columns(
 ) -> None:
     """Remember which columns a person does not want, and how close rows stand."""
     transaction.run(
-        "INSERT INTO list_view (user_id, list, hidden, density) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (user_id, list) DO UPDATE SET hidden = excluded.hidden, density = excluded.density",
+        "INSERT INTO list_view (user_id, list, hidden, density, chosen) VALUES (?, ?, ?, ?, 1)"
+        " ON CONFLICT (user_id, list) DO UPDATE"
+        " SET hidden = excluded.hidden, density = excluded.density, chosen = 1",
         (user, name, msgspec.json.encode(list(hidden)).decode(), density),
     )
 
