@@ -116,9 +116,9 @@ class TaskPage(LivePage, kw_only=True):
     values: dict[str, str]
 
 
-def sides(view: View) -> frozenset[By]:
-    """As what the viewer stands to the task."""
-    mine: set[By] = {"owner"} if view.owns_task else set()
+def sides(view: View, task: TaskRow) -> frozenset[By]:
+    """As what the viewer stands to a task."""
+    mine: set[By] = {"owner"} if task.user == view.me.id else set()
     if view.may("review"):
         mine |= {"admin"}
     return frozenset(mine)
@@ -148,7 +148,7 @@ def _live(view: View, task: TaskRow, figures: Figures, series: Series) -> dict[s
     rate = view.console.operations.task_rate(task.id)
     done = task.valid - left - figures.waiting
     state = sending.state_cell(view, task)
-    moves = possible(task.state, sides(view))
+    moves = possible(task.state, sides(view, task))
     return {
         "task": task,
         "figures": figures,
@@ -284,7 +284,7 @@ async def move(view: FromView) -> Response[str]:
     """Pause, go on, stop, cancel, withdraw, send now, reschedule. 409 with the state when somebody was faster."""
     about = view.about_task
     name = view.field("move")
-    if name not in (*ACTIONS, "reschedule") or not sides(view) & set(MOVES[name].by):
+    if name not in (*ACTIONS, "reschedule") or not sides(view, about) & set(MOVES[name].by):
         raise ClientException
     values: dict[str, Any] = {}
     if name == "send-now":

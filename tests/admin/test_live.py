@@ -210,3 +210,13 @@ async def test_over_a_real_socket_it_streams_says_what_it_is_and_ends_with_the_b
             stranger = await client.get("/stream", headers={"cookie": "sid=nobody"})
         assert (stranger.status_code, stranger.headers["location"]) == (303, "/login")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_task_s_figures_are_made_for_a_page_that_asks_for_them(console: World) -> None:
+    async with console.person("usr") as person:
+        answer = await person.get("/figures?topic=task:7")
+        assert answer.status_code == 200
+        assert answer.json()["shape.live"] == "finished"
+        with console.store.writing("test") as write:
+            write.run("UPDATE task SET state = 'paused', outcome = '' WHERE id = 7")
+        assert (await person.get("/figures?topic=task:7")).json()["shape.live"] == "paused"
