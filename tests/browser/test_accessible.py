@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import ROOT, Gateway
 from tests.browser.test_console import Visit, first_day
@@ -13,7 +13,8 @@ PAGES = (
     "/", "/sms/send", "/sms/tasks", "/sms/pending", "/contacts", "/users", "/users/new", "/users/2",
     "/users/groups", "/users/groups/2", "/users/deleted", "/users/ledger", "/settings/words?try=casino",
     "/settings/blacklist?check=8613800138000", "/settings/phrases", "/review/tasks", "/gateway", "/audit",
-    "/me", "/jobs", "/nothing/here",
+    "/me", "/jobs", "/nothing/here", "/users/import", "/settings/blacklist/import", "/contacts/import",
+    "/contacts?group=1", "/imports/1", "/imports/2", "/imports/2/rows?kind=invalid",
 )  # fmt: skip
 LOOKS = (("zh-CN", 1280, "light"), ("en-GB", 1280, "dark"), ("en-GB", 360, "light"), ("zh-CN", 360, "dark"))
 RUN = """async () => {
@@ -24,10 +25,33 @@ RUN = """async () => {
 }"""
 
 
+def import_contacts(visit: Visit) -> None:
+    """A contact in a group; an import whose columns wait to be bound, and one whose rows are judged."""
+    page = visit.page
+    page.goto(f"{visit.base}/contacts")
+    page.get_by_label("People", exact=True).fill("Zhang San, 8613900000001")
+    page.get_by_role("textbox", name="Contact group", exact=True).fill("friends/old")
+    visit.press("Add contacts")
+    upload = {
+        "name": "people.csv",
+        "mimeType": "text/csv",
+        "buffer": b"name,mobile\nA,8613900000002\nB,12ab\n",
+    }
+    for number in (1, 2):
+        page.goto(f"{visit.base}/contacts/import")
+        page.get_by_role("textbox", name="Group of rows that name none").fill("friends")
+        page.get_by_label("File", exact=True).set_input_files(upload)  # type: ignore[arg-type]
+        visit.press("Look at the file")
+        if number == 2:
+            visit.press("Look at the rows")
+            expect(page.get_by_role("button", name="Add the contacts")).to_be_visible(timeout=30_000)
+
+
 def test_no_page_has_a_serious_finding(browser: Browser, gateway: Gateway) -> None:
     assert AXE.exists(), "Run tests/interop/install.sh: it installs axe-core with npm."
     begin = Visit(browser, gateway, locale="en-GB")
     first_day(begin, gateway)
+    import_contacts(begin)
     state = begin.context.storage_state()
     begin.context.close()
     findings: list[str] = []
