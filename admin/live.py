@@ -6,11 +6,14 @@ waited for and gets the newest figures next, so nothing piles up for it. With th
 goes on, for all streams at once: who is signed out or disabled hears so within a second.
 """
 
+import traceback
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import structlog
 import trio
 
 from admin.permissions import Role, may
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from admin.operations import Live
     from admin.view import View
 
+log = structlog.get_logger("console")
+
+FRAMES_SHOWN = 4
 TICK_S = 1.0
 HEARTBEAT_S = 15.0
 STREAMS_A_USER_MAX = 4  # browsers open six connections to a host over HTTP/1.1: two are left for pages
@@ -238,12 +244,24 @@ class LiveHub:
                     if not _goes_on(view, sessions.viewer(connection, session, now_ms))
                 }
                 return {
-                    watch: self.topics[watch.topic].figures(view, moment, connection, watch.arguments)
+                    watch: self._figures(watch, view, moment, connection)
                     for watch, view in wanted.items()
                     if view.me.session not in ended
                 }, ended
 
         return await console.off_loop(read)
+
+    def _figures(
+        self, watch: Watch, view: "View", moment: Moment, connection: "sqlite3.Connection"
+    ) -> Figures:
+        """The figures of one watch; a fault in them is ours and costs nobody else theirs."""
+        try:
+            return self.topics[watch.topic].figures(view, moment, connection, watch.arguments)
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)[-FRAMES_SHOWN:]
+            where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+            log.error("figures of a page failed", topic=watch.topic, error=type(error).__name__, where=where)
+            return {}
 
     def _take(self, watch: Watch, figures: Figures) -> None:
         before = self._snapshots.get(watch)

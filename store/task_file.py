@@ -22,6 +22,7 @@ ROWS = "rows.db"
 UPLOAD = "upload"
 TYPED = "typed.txt"
 RESENT = "resent.txt"  # numbers of an earlier task, one a line
+PACE_STEP_S = 5  # rows go through the door some hundred at a time: shorter steps show only that
 ROWS_A_STATEMENT = 400  # of two or five columns: below SQLite's bound on variables
 BUSY_TIMEOUT_MS = 5000
 
@@ -300,7 +301,7 @@ class TaskFile:
         if first is None:
             return []
         first_s = first // 1000
-        step_s = max(1, -(-(last // 1000 - first_s + 1) // points_max))
+        step_s = max(PACE_STEP_S, -(-(last // 1000 - first_s + 1) // points_max))
         rows = self._connection.execute(
             "SELECT (at / 1000 - ?1) / ?2, sum(accepted) FROM pass WHERE accepted > 0 GROUP BY 1",
             (first_s, step_s),

@@ -1,6 +1,7 @@
 """The stream behind open pages: what changed and no more, for as long as the session, whoever reads slowly."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
@@ -220,3 +221,43 @@ async def test_a_task_s_figures_are_made_for_a_page_that_asks_for_them(console: 
         with console.store.writing("test") as write:
             write.run("UPDATE task SET state = 'paused', outcome = '' WHERE id = 7")
         assert (await person.get("/figures?topic=task:7")).json()["shape.live"] == "paused"
+
+
+async def test_a_task_s_page_hears_of_every_figure_that_it_shows(
+    console: World, autojump_clock: trio.abc.Clock
+) -> None:
+    async with console.person("usr") as person:
+        shown = set(re.findall(r'data-live="(t\.[^"]+)"', (await person.get("/tasks/8")).text))
+    async with opened(console, "usr", "task:8") as stream:
+        first = {name: value for _, data in events(await anext(stream)) for name, value in data.items()}
+    assert shown
+    assert shown <= first.keys()
+    assert first["shape.live"] == "review"
+
+
+@pytest.mark.parametrize(
+    ("path", "topics"), [("/", ["counters", "mine", "review"]), ("/gateway", ["connections"])]
+)
+async def test_a_page_hears_of_every_figure_that_it_shows(
+    console: World, autojump_clock: trio.abc.Clock, path: str, topics: list[str]
+) -> None:
+    async with console.person("sys") as person:
+        page = (await person.get(path)).text
+    shown = set(re.findall(r'data-live="([^"]+)"', page)) - {"review"}
+    async with opened(console, "sys", *topics) as stream:
+        first = {name: value for _, data in events(await anext(stream)) for name, value in data.items()}
+    assert shown
+    assert shown <= first.keys()
+
+
+async def test_a_fault_in_one_topic_costs_the_others_nothing(
+    console: World, autojump_clock: trio.abc.Clock
+) -> None:
+    def broken(*_: Any) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    topics = dict(console.console.hub.topics)
+    topics["connections"] = replace(topics["connections"], figures=broken)
+    console.console.hub = LiveHub(console.console, topics)
+    async with opened(console, "sys", "connections", "review") as stream:
+        assert events(await anext(stream)) == [("figures", {"review": "1"})]

@@ -6,6 +6,7 @@ import pytest
 
 from store.files import StoreError
 from store.task_file import (
+    ROWS,
     Figures,
     Pass,
     TaskFile,
@@ -114,3 +115,19 @@ def test_a_backup_holds_every_task_s_recipients(path: Path, tmp_path: Path) -> N
     assert copy.stat().st_mode & 0o777 == 0o600
     with TaskFile.open(copy) as file:
         assert file.numbers(0, 20) == NUMBERS
+
+
+def test_the_pace_is_told_in_equal_steps_of_at_least_five_seconds(tmp_path: Path) -> None:
+    path = tmp_path / ROWS
+    file = TaskFile.make(path)
+    file.finish()
+    with TaskFile.open(path, writes=True) as file:
+        assert file.pace(10) == []
+        for row, at in ((1, 100_000), (101, 104_999), (201, 112_000)):
+            file.record(Pass(row, row + 99, row, row + 99, 50, at), [])
+        assert file.pace(10) == [(100, 20.0), (105, 0.0), (110, 10.0)]
+        file.record(Pass(301, 400, 301, 400, 50, 1_099_000), [])
+        found = file.pace(10)
+        assert len(found) == 10
+        assert found[0] == (100, 1.5)
+        assert found[-1] == (1000, 0.5)
