@@ -33,6 +33,8 @@ PAGES = (
     "/search?q=nothing",
     "/gateway",
     "/audit",
+    "/jobs",
+    "/trash",
     "/me",
 )
 
