@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from store import second_factor
 from store.files import StoreError
+from store.sessions import end_sessions
 
 if TYPE_CHECKING:
     from store.config_db import Writing
@@ -47,6 +48,7 @@ def make_admin(
         )
         # Who stands at the machine itself is the way back in for somebody who lost their telephone.
         second_factor.remove(transaction, identifier, action="second-factor.reset")
+        end_sessions(transaction, identifier)
     transaction.audit("admin.create", f"user {login}", group=path)
     return str(path)
 

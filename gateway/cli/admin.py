@@ -32,7 +32,8 @@ def admin() -> None:
 def create(login: str, group: str | None, password_stdin: bool, config: str | None, data: str | None) -> None:
     """Make LOGIN an administrator, or give the administrator LOGIN a new password.
 
-    An administrator of a root group is a system administrator. Nobody exists until this is run.
+    An administrator of a root group is a system administrator. Nobody exists until this is run. Somebody who
+    lost their telephone gets in again by it: it takes the second factor away, and ends their sessions.
     """
     from gateway.control_store import create_admin
     from store.secrets import hash_password

@@ -66,5 +66,7 @@ def test_taken_away_by_an_administrator_it_ends_the_sessions_and_all_its_codes(t
 def test_whoever_stands_at_the_machine_is_the_way_back_in(tmp_path: Path) -> None:
     with world(tmp_path) as store, store.writing("cli:root") as write:
         second_factor.enrol(write, 1, totp.new_secret(), STEP, CODES, keep=b"")
+        begin_session(write, "session", 1, address="", agent="")
         make_admin(write, "acme", "$argon2id$hash")
+        assert write.run("SELECT count(*) FROM console_session").fetchone() == (0,)
         assert not second_factor.has_second_factor(write.connection, 1)
