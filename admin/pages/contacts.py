@@ -13,7 +13,7 @@ from admin.cleaning import clean
 from admin.console import Flash
 from admin.i18n import N_
 from admin.import_kinds import REASONS
-from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
+from admin.lists import Act, Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.undo import undo_flash
@@ -56,7 +56,8 @@ def spec_of(view: View, groups: list[ContactGroup]) -> ListSpec:
 
     def row(columns: tuple[Any, ...]) -> Row:
         identifier, name, mobile, group = columns
-        return Row((Cell(name), Cell(mobile), Cell(group)), id=str(identifier))
+        send = Act(view.t(N_("Send SMS")), f"/sms/send?to={mobile}", icon="send", post=False)
+        return Row((Cell(name), Cell(mobile), Cell(group), Cell(None, actions=(send,))), id=str(identifier))
 
     return ListSpec(
         name="contacts",
@@ -65,6 +66,7 @@ def spec_of(view: View, groups: list[ContactGroup]) -> ListSpec:
             Column("name", N_("Name")),
             Column("mobile", N_("Number"), "code"),
             Column("group", N_("Contact group")),
+            Column("actions", N_("Actions"), "actions"),
         ),
         filters=(
             Filter("q", N_("Search"), placeholder=N_("Name, number or group")),

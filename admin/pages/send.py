@@ -22,6 +22,7 @@ from admin.permissions import allow
 from admin.prepare_lines import Look, Seen
 from admin.rendering import Page, format_time
 from admin.view import FromView, View
+from filters.numbers import DIGITS_MAX
 from store import tasks
 from store.address_book import ContactGroup
 from store.config_db import Writing
@@ -148,8 +149,10 @@ async def available(view: View, user: int) -> int:
 
 @get("/sms/send", **allow("sms.send"))
 async def send(view: FromView) -> Response[str]:
-    """An empty form; the name is the moment."""
-    return await _form(view, values={"name": format_time(view.console.wall_ms(), view.zone)})
+    """An empty form; the name is the moment, and `?to=` a number to begin with."""
+    to = str(view.request.query_params.get("to", ""))
+    typed = f"+{to}" if to.isascii() and to.isdigit() and len(to) <= DIGITS_MAX else ""
+    return await _form(view, values={"name": format_time(view.console.wall_ms(), view.zone), "typed": typed})
 
 
 @get("/tasks/{task_id:int}/edit", **allow("sms.send", about="task"))

@@ -151,3 +151,14 @@ async def test_a_phrase_is_changed_in_place_by_its_owner_and_shows_what_it_holds
         groups = [row[0] for row in connection.execute("SELECT name FROM phrase_group")]
     assert kept == [(phrase, "Dear customer", "new group", False)]
     assert groups == ["new group"]
+
+
+async def test_a_message_is_begun_from_a_contact(console: World, tree: dict[str, int]) -> None:
+    async with console.person("usr") as person:
+        href = re.findall(r'href="(/sms/send\?to=8613700000001)"', (await person.get("/contacts")).text)[0]
+        assert "+8613700000001</textarea>" in (await person.get(href)).text
+        assert (
+            "script" not in (await person.get("/sms/send?to=<script>")).text.partition('id="typed"')[2][:300]
+        )
+        export = await person.get("/contacts?format=csv")
+        assert "Send SMS" not in export.text
