@@ -1,5 +1,6 @@
 """What the pages of sending share: words for states, how a task's rows are prepared, times in forms."""
 
+import math
 import secrets
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from admin.jobs import Job
 from admin.lists import Cell
 from admin.permissions import Role
 from admin.prepare_lines import Judged, Order
-from admin.rendering import zone_of
+from admin.rendering import format_number, zone_of
 from admin.view import View
 from store import tasks
 from store.people_list import effective_review, list_groups, read_user
@@ -127,6 +128,22 @@ def task_in_sight(view: View, connection: sqlite3.Connection, task: int) -> Task
     if view.role == Role.USER:
         return read_task(connection, Within(), task, owner=view.me.id)
     return read_task(connection, view.within("tasks.read"), task)
+
+
+def time_left(view: View, seconds: float) -> str:
+    """How long it still takes, in words."""
+    if seconds < 100:
+        return view.t(N_("about %(seconds)s s left"), seconds=format_number(math.ceil(seconds)))
+    if seconds < 6000:
+        return view.t(N_("about %(minutes)s min left"), minutes=format_number(math.ceil(seconds / 60)))
+    return view.t(N_("about %(hours)s h left"), hours=f"{seconds / 3600:.1f}")
+
+
+def countdown(view: View, task: TaskRow) -> str:
+    """How long until a task begins, in words; "" where nobody can say."""
+    if task.state != "waiting" or not task.start_at:
+        return ""
+    return time_left(view, max(0, task.start_at - view.console.wall_ms()) / 1000)
 
 
 # -- times --------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """One task (P25): where it stands, live; what may be done with it; why messages failed; and sending it again."""
 
-import math
 import sqlite3
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -156,7 +155,7 @@ def _live(view: View, task: TaskRow, figures: Figures, series: Series) -> dict[s
         "live": {
             "t.state": [state.shown, state.tone],
             "t.rate": format_number(round(rate)),
-            "t.eta": _time_left(view, (task.valid - done) / rate)
+            "t.eta": sending.time_left(view, (task.valid - done) / rate)
             if rate and task.state == "executing"
             else "",
             "t.bar": [[key, round(100 * count / total, 3)] for key, _, count in pieces],
@@ -171,15 +170,6 @@ def _live(view: View, task: TaskRow, figures: Figures, series: Series) -> dict[s
             if move in moves and not (move == "send-now" and not task.start_at)
         ],
     }
-
-
-def _time_left(view: View, seconds: float) -> str:
-    """How long it still takes, in words."""
-    if seconds < 100:
-        return view.t(N_("about %(seconds)s s left"), seconds=format_number(math.ceil(seconds)))
-    if seconds < 6000:
-        return view.t(N_("about %(minutes)s min left"), minutes=format_number(math.ceil(seconds / 60)))
-    return view.t(N_("about %(hours)s h left"), hours=f"{seconds / 3600:.1f}")
 
 
 def _one(view: View, moment: Moment, connection: sqlite3.Connection, ids: tuple[int, ...]) -> FiguresShown:

@@ -59,6 +59,7 @@ def _rows(view: View, moment: Moment, connection: sqlite3.Connection, ids: tuple
         if task is not None:
             state = sending.state_cell(view, task)
             figures[f"row.{task.id}.state"] = [state.shown, state.tone or "plain"]
+            figures[f"row.{task.id}.left"] = sending.countdown(view, task)
     return figures
 
 
@@ -90,7 +91,11 @@ def spec_of(view: View, *, pending: bool) -> ListSpec:
             Cell(task.name, href=href, note=f"#{task.id}"),
             *([] if own else [Cell(task.login, note=task.group_path)]),
             msgspec.structs.replace(sending.state_cell(view, task), live=f"row.{task.id}.state"),
-            Cell(task.start_at or task.created_at if pending else task.created_at),
+            Cell(
+                task.start_at or task.created_at if pending else task.created_at,
+                note=sending.countdown(view, task),
+                live=f"row.{task.id}.left" if pending else "",
+            ),
             Cell(task.valid),
             Cell(task.parts),
         ]

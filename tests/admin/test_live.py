@@ -16,7 +16,7 @@ from admin.live import HEARTBEAT_S, STREAMS_A_USER_MAX, STREAMS_MAX, LiveHub, Ri
 from admin.serve import serve_console
 from admin.view import View
 from store import sessions
-from tests.admin.world import USERS, World
+from tests.admin.world import USERS, World, clock
 
 
 def view_of(console: World, login: str) -> View:
@@ -156,7 +156,7 @@ async def test_nobody_watches_what_they_may_not_see(console: World, autojump_clo
     figures = await hub.figures_now(usr, read_watches(usr, ["task:3", "tasks:8,3", "counters"], hub.topics))
     assert figures["shape.live"] != ""
     assert "t.state" not in figures  # task 3 is somebody else's
-    assert [name for name in figures if name.startswith("row.")] == ["row.8.state"]
+    assert [name for name in figures if name.startswith("row.")] == ["row.8.state", "row.8.left"]
     assert [name for name in figures if "sibling" in name or "carrier" in name] == []
 
 
@@ -261,3 +261,24 @@ async def test_a_fault_in_one_topic_costs_the_others_nothing(
     console.console.hub = LiveHub(console.console, topics)
     async with opened(console, "sys", "connections", "review") as stream:
         assert events(await anext(stream)) == [("figures", {"review": "1"})]
+
+
+async def test_what_is_pending_counts_down_and_says_when_it_has_begun(
+    console: World, autojump_clock: trio.abc.Clock
+) -> None:
+    with console.store.writing("test") as write:
+        start = clock.at + 90_000
+        write.run("UPDATE task SET state = 'waiting', start_at = ? WHERE id = 8", (start,))
+    async with console.person("usr") as person:
+        page = (await person.get("/sms/pending")).text
+        assert 'data-live="row.8.left">about 90 s left<' in page
+        assert "tasks:" in page
+    async with opened(console, "usr", "tasks:8") as stream:
+        await anext(stream)
+        clock.at += 60_000
+        assert events(await anext(stream)) == [("figures", {"row.8.left": "约剩 30 秒"})]
+        with console.store.writing("test") as write:
+            write.run("UPDATE task SET state = 'executing' WHERE id = 8")
+        (changed,) = [data for _, data in events(await anext(stream))]
+        assert changed["row.8.left"] == ""
+        assert changed["row.8.state"][0]
