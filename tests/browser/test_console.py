@@ -192,3 +192,19 @@ def new_carrier(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "gateway", "apply", str(document), "--data", str(tmp_path / "data")]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+
+
+def test_a_page_prints_without_what_surrounds_it(browser: Browser, gateway: Gateway) -> None:
+    visit = Visit(browser, gateway, locale="en-GB", color_scheme="dark")
+    first_day(visit, gateway)
+    page = visit.page
+    page.goto(f"{visit.base}/users")
+    expect(page.locator(".rail")).to_be_visible()
+    page.emulate_media(media="print")
+    for around in (".rail", ".topbar", ".filters", ".page-head .actions"):
+        expect(page.locator(around).first).to_be_hidden()
+    expect(page.get_by_role("cell", name="acme").first).to_be_visible()
+    ink = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
+    assert max(int(part) for part in re.findall(r"\d+", ink)[:3]) < 100  # dark on paper, whatever the screen
+    visit.context.close()
+    assert visit.faults == []
