@@ -91,6 +91,8 @@ class RealNetwork:
 
 # After so many rounds, some 50 ms, the writer's thread lets maintenance and cancellation have their turn.
 ROUNDS_A_STAY = 16
+# And it goes no further ahead of the event loop than this: rounds that are not told yet keep their memory.
+ROUNDS_UNTOLD_MAX = 2
 
 
 class ThreadedStore:
@@ -128,8 +130,10 @@ class ThreadedStore:
 
         def stay() -> None:
             for _ in range(ROUNDS_A_STAY):
+                if len(done) >= ROUNDS_UNTOLD_MAX or broken:
+                    return
                 changes = take()
-                if changes is None or broken:
+                if changes is None:
                     return
                 if done:
                     token.run_sync_soon(tell_between, idempotent=True)

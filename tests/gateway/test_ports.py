@@ -1,13 +1,22 @@
 """The world as the daemon sees it: one writer, several readers, clocks, and random streams by name."""
 
 import threading
+import time
 from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
 
-from gateway.ports import ROUNDS_A_STAY, RealClock, RealNetwork, ThreadedStore, real_ports, seeded
+from gateway.ports import (
+    ROUNDS_A_STAY,
+    ROUNDS_UNTOLD_MAX,
+    RealClock,
+    RealNetwork,
+    ThreadedStore,
+    real_ports,
+    seeded,
+)
 from store.model import Changes
 from store.port import Applied, StoreFull, TrafficStore
 
@@ -75,6 +84,25 @@ async def test_rounds_follow_each_other_in_one_stay_and_are_told_in_order() -> N
     assert store.applied == rounds and len(told) == 5
     assert told == sorted(told) and all(at >= number for number, at in enumerate(told, 1))
     assert len(threads) == 1 and threading.main_thread().name not in threads
+
+
+async def test_the_thread_goes_no_further_ahead_than_it_may() -> None:
+    store, port = threaded()
+    ahead: list[int] = []
+    told = 0
+
+    def take() -> Changes | None:
+        ahead.append(len(store.applied) - told)
+        return Changes() if len(store.applied) < 3 * ROUNDS_A_STAY else None
+
+    def applied(one: Applied) -> None:
+        nonlocal told
+        told += 1
+        time.sleep(0.002)  # slower than the disk
+
+    while len(store.applied) < 3 * ROUNDS_A_STAY:
+        await port.apply_all(take, applied)
+    assert told == len(store.applied) and 0 < max(ahead) <= ROUNDS_UNTOLD_MAX
 
 
 async def test_maintenance_has_its_turn_while_rounds_go_on_and_on() -> None:
