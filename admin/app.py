@@ -112,7 +112,13 @@ def show_error(request: Request[Any, Any, Any], error: Exception) -> Response[An
         # Frames only: a traceback with values could hold a password or a text.
         frames = traceback.extract_tb(error.__traceback__)[-FRAMES_SHOWN:]
         where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-        log.error("a page failed", path=request.scope["path"], error=type(error).__name__, where=where)
+        log.error(
+            "a page failed",
+            path=request.scope["path"],
+            request=view.request_id,
+            error=type(error).__name__,
+            where=where,
+        )
     status = status if status in ERRORS else 400
     title, text = TOKEN if isinstance(error, BadToken) else ERRORS[status]
     if view.wants_json:

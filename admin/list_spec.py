@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from admin.i18n import N_
 from admin.view import View
 from store.listing import Cut
 from store.listing import Page as Rows
@@ -65,6 +66,7 @@ class Filter(msgspec.Struct, frozen=True):
     placeholder: str = ""
     more: bool = False  # folded away until it is wanted
     facet: bool = True
+    every: str = N_("All")  # what a choice says while nothing is chosen
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -26,6 +26,9 @@ class Page(msgspec.Struct, kw_only=True):
     template: ClassVar[str]
     title: str
     topics: tuple[str, ...] = ()  # that move while the page is open (`admin/live.py`)
+    keys: tuple[
+        tuple[str, str], ...
+    ] = ()  # (key, what it does, marked) of this page alone (`static/keys.js`)
 
 
 def zone_of(name: str) -> ZoneInfo:

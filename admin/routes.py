@@ -5,6 +5,7 @@ from litestar.handlers import HTTPRouteHandler
 from admin.pages import (
     audit,
     blacklist,
+    bulk_tasks,
     contacts,
     dashboard,
     gateway,
@@ -48,6 +49,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *task.ROUTES,
     *task_messages.ROUTES,
     *review.ROUTES,
+    *bulk_tasks.ROUTES,
     *imports.ROUTES,
     *messages.ROUTES,
     *search.ROUTES,

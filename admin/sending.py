@@ -93,6 +93,7 @@ MOVES: Mapping[str, str] = {
     "create": N_("Task made"),
     "edit": N_("Changed"),
     "discard": N_("Discarded"),
+    "restore": N_("Put back"),
     "confirm": N_("Confirmed"),
     "ask-review": N_("Confirmed, sent to review"),
     "approve": N_("Approved"),

@@ -57,6 +57,7 @@ class View:
         self.path = request.scope["path"]
         self.session_id = request.cookies.get(cookie_name(console, "sid"), "")
         self.pre_session_id = request.cookies.get(cookie_name(console, "pre"), "")
+        self.request_id = secrets.token_hex(8)  # beside what this request changes, and in its answer
         self.viewer: Viewer | None = None
         self.form: dict[str, Sequence[str]] = {}
         self.files: dict[str, UploadFile] = {}
@@ -266,7 +267,9 @@ class View:
         who = actor or f"console:{self.me.login}"
 
         def run() -> Result:
-            with self.console.store.writing(who, address=self.address) as transaction:
+            with self.console.store.writing(
+                who, address=self.address, request=self.request_id
+            ) as transaction:
                 return call(transaction)
 
         result = await self.console.off_loop(run)
@@ -327,6 +330,7 @@ class View:
     def answer(self, response: Response[Any]) -> Response[Any]:
         """What every page has beside its content."""
         response.headers.setdefault("cache-control", "no-store")
+        response.headers["x-request-id"] = self.request_id
         if self.new_pre_session:
             response.set_cookie(self.cookie("pre", self.new_pre_session))
         return response

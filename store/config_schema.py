@@ -15,7 +15,7 @@ from store.imports import IMPORT_TABLES
 from store.jobs import JOB_TABLES
 from store.list_views import LIST_VIEW_TABLES
 from store.sending_schema import SENDING_TABLES
-from store.trash_schema import TRASH_TABLES
+from store.trash_schema import TRASH_TABLES, TRASH_TABLES_WITH_TASKS
 from store.word_hits import WORD_HIT_TABLE
 
 config_migrations = Migrations("config")
@@ -422,6 +422,13 @@ def know_whether_columns_were_chosen(database: Database) -> None:
     database.execute(
         "ALTER TABLE list_view ADD COLUMN chosen INTEGER NOT NULL DEFAULT 0 CHECK (chosen IN (0, 1))"
     )
+
+
+@config_migrations()
+def keep_discarded_previews(database: Database) -> None:
+    """Previews that were discarded can be put back, like what is deleted."""
+    for statement in TRASH_TABLES_WITH_TASKS:
+        database.execute(statement)
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

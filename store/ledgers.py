@@ -65,11 +65,12 @@ def list_ledger(
 
 
 class AuditFilter(msgspec.Struct, frozen=True):
-    """Which events: by whom, what kind, about what."""
+    """Which events: by whom, what kind, about what, in which request."""
 
     actor: str = ""
     action: str = ""
     target: str = ""
+    request: str = ""
 
 
 def list_audit(
@@ -89,6 +90,8 @@ def list_audit(
     where.add_search(wanted.target, "target")
     if wanted.action:
         where.add("action = ? OR action LIKE ? || '.%'", wanted.action, wanted.action)
+    if wanted.request:
+        where.add("json_extract(detail, '$.request') = ?", wanted.request)
     return fetch(
         connection, "id, at, actor, action, target, detail", "audit", where, NEWEST, cut, prefix=within.sql
     )

@@ -39,6 +39,7 @@ MOVES: dict[str, Move] = {
     for move in (
         Move("edit", ("preview",), "preview", ("owner",)),
         Move("discard", ("preview",), "discarded", ("owner", "system")),
+        Move("restore", ("discarded",), "preview", ("owner",)),
         Move("confirm", ("preview",), "waiting", ("owner",)),
         Move("ask-review", ("preview",), "review", ("owner",)),
         Move("approve", ("review",), "waiting", ("reviewer",)),

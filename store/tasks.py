@@ -279,13 +279,14 @@ class TaskFilter(msgspec.Struct, frozen=True):
     outcome: str = ""
     since: int = 0  # created at or after, UTC ms
     before: int = 0
+    by_start: bool = False  # these two are about the start instead, the real one or the one that is planned
 
 
-ORDERS = {"newest": Order(("t.id",), descending=True)}
+ORDERS = {"newest": Order(("t.id",), descending=True), "oldest": Order(("t.id",))}
 
 
 def list_tasks(connection: sqlite3.Connection, within: Within, wanted: TaskFilter, cut: Cut) -> Page:
-    """A page of tasks in scope, as `TaskRow` columns, newest first."""
+    """A page of tasks in scope, as `TaskRow` columns, the newest first, or the oldest."""
     where = _where(within, wanted)
     return fetch(connection, COLUMNS, TABLES, where, order_of(ORDERS, cut), cut, prefix=within.sql)
 
@@ -310,10 +311,12 @@ def _where(within: Within, wanted: TaskFilter) -> Where:
         where.add("t.user_id = ?", wanted.owner)
     if wanted.outcome:
         where.add("t.outcome = ?", wanted.outcome)
+    # What is to begin at once has no time of its own before it has begun.
+    moment = "coalesce(nullif(t.started_at, 0), t.start_at)" if wanted.by_start else "t.created_at"
     if wanted.since:
-        where.add("t.created_at >= ?", wanted.since)
+        where.add(f"{moment} >= ?", wanted.since)
     if wanted.before:
-        where.add("t.created_at < ?", wanted.before)
+        where.add(f"{moment} < ?", wanted.before)
     where.add_search(wanted.search, "t.name")
     where.add_search(wanted.login, "u.login", "u.name")
     where.add_search(wanted.group, "g.path")
@@ -406,16 +409,47 @@ def rejections(connection: sqlite3.Connection, user: int) -> Mapping[str, int]:
     return dict(rows.fetchall())
 
 
-def discarded_among(connection: sqlite3.Connection, tasks: Sequence[int]) -> list[int]:
-    """Those of some tasks that were discarded."""
+class Decision(msgspec.Struct, frozen=True):
+    """What a reviewer said of a task."""
+
+    at: int
+    move: Literal["approve", "reject"]
+    reviewer: str
+    note: str
+    task: int
+    name: str
+
+
+def decisions_on(connection: sqlite3.Connection, within: Within, user: int, limit: int) -> list[Decision]:
+    """The newest decisions on a user's tasks in scope, the newest first."""
+    where = within.where()
+    where.add("t.group_id IN subtree")
+    where.add("t.user_id = ?", user)
+    where.add("e.move IN ('approve', 'reject')")
     rows = connection.execute(
-        "SELECT id FROM task WHERE state = 'discarded' AND id IN (SELECT value FROM json_each(?))",
+        f"{within.sql} SELECT e.at, e.move, e.actor, e.note, t.id, t.name FROM task_event e"
+        f" JOIN task t ON t.id = e.task_id WHERE {where.sql} ORDER BY e.id DESC LIMIT ?",
+        (*where.parameters, limit),
+    )
+    return [Decision(*row) for row in rows]
+
+
+def discarded_among(connection: sqlite3.Connection, tasks: Sequence[int]) -> list[int]:
+    """Those of some tasks that were discarded and cannot be put back."""
+    rows = connection.execute(
+        "SELECT id FROM task WHERE state = 'discarded' AND id IN (SELECT value FROM json_each(?))"
+        " AND id NOT IN (SELECT json_extract(one.value, '$[0]') FROM trash, json_each(trash.items) one"
+        " WHERE trash.kind = 'task')",
         (msgspec.json.encode(list(tasks)).decode(),),
     )
     return [row[0] for row in rows]
 
 
 def stale_previews(connection: sqlite3.Connection, before_ms: int) -> list[int]:
-    """Tasks that nobody has confirmed since long."""
-    rows = connection.execute("SELECT id FROM task WHERE state = 'preview' AND created_at < ?", (before_ms,))
+    """Tasks that nobody has confirmed since long, nor put back since then."""
+    rows = connection.execute(
+        "SELECT id FROM task WHERE state = 'preview' AND created_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM task_event e WHERE e.task_id = task.id AND e.move = 'restore' AND e.at >= ?)",
+        (before_ms, before_ms),
+    )
     return [row[0] for row in rows]

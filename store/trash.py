@@ -17,13 +17,14 @@ from store.directory import BlacklistScope, Word
 from store.listing import Cut, Order, Page, Where, fetch
 from store.phrases import add_phrase, remove_phrases
 from store.rules_list import add_words, remove_words
+from store.tasks import any_task, move_task
 
 if TYPE_CHECKING:
     from store.config_db import Writing
 
 KEPT_MS = 30 * 24 * 3_600_000
 TITLE_ITEMS = 3  # named in a title
-Kind = Literal["contact", "phrase", "word", "blacklist", "group"]
+Kind = Literal["contact", "phrase", "word", "blacklist", "group", "task"]
 
 
 class ContactItem(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +63,12 @@ class GroupItem(msgspec.Struct, frozen=True, array_like=True):
 
     id: int
     parent: int
+
+
+class TaskItem(msgspec.Struct, frozen=True, array_like=True):
+    """A preview that was discarded; its row and its folder are still there."""
+
+    id: int
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -156,6 +163,17 @@ def delete_group(transaction: "Writing", user: int, group: int) -> Deleted:
     return _keep(transaction, user, "group", [row[0]], [GroupItem(group, row[1])])
 
 
+def discard_tasks(transaction: "Writing", user: int, ids: Sequence[int]) -> Deleted:
+    """Discard previews of a user's own; their folders stay as long as they can be put back.
+
+    Raises Refused ("task-state") where one is a preview no more; then none of them is discarded.
+    """
+    found = [row for one in ids if (row := any_task(transaction.connection, one)) and row.user == user]
+    for row in found:
+        move_task(transaction, row.id, "discard")
+    return _keep(transaction, user, "task", [row.name for row in found], [TaskItem(row.id) for row in found])
+
+
 # -- putting back -------------------------------------------------------------------------------------
 
 
@@ -228,12 +246,22 @@ def _groups_back(transaction: "Writing", row: TrashRow) -> int:
     return row.count
 
 
+def _tasks_back(transaction: "Writing", row: TrashRow) -> int:
+    items = msgspec.json.decode(row.items, type=list[TaskItem])
+    for one in items:
+        (stage,) = transaction.run("SELECT stage FROM task WHERE id = ?", (one.id,)).fetchone()
+        # Blacklists may have changed meanwhile: the rows are judged anew.
+        move_task(transaction, one.id, "restore", stage="preparing" if stage == "ready" else stage)
+    return len(items)
+
+
 _RESTORE: Mapping[str, Callable[["Writing", TrashRow], int]] = {
     "contact": _contacts_back,
     "phrase": _phrases_back,
     "word": _words_back,
     "blacklist": _numbers_back,
     "group": _groups_back,
+    "task": _tasks_back,
 }
 
 

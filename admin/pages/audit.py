@@ -39,13 +39,13 @@ async def audit(view: FromView) -> Response[Any]:
     only = view.me.login if reach(view.role, "audit.read") == Reach.OWN else ""
 
     def fetch(connection: sqlite3.Connection, values: Mapping[str, str], cut: Cut) -> Rows:
-        wanted = AuditFilter(values["actor"], values["action"], values["target"])
+        wanted = AuditFilter(values["actor"], values["action"], values["target"], values["request"])
         return list_audit(connection, view.within("audit.read"), wanted, cut, only=only)
 
     def row(columns: tuple[Any, ...]) -> Row:
         _, at, actor, action, target, detail = columns
         said = msgspec.json.decode(detail)
-        address = said.pop("address", "")
+        address, request = said.pop("address", ""), said.pop("request", "")
         return Row(
             (
                 Cell(at),
@@ -54,6 +54,7 @@ async def audit(view: FromView) -> Response[Any]:
                 Cell(action),
                 Cell(target),
                 Cell(describe(msgspec.json.encode(said).decode())),
+                Cell(request, href=f"/audit?request={request}" if request else ""),
             )
         )
 
@@ -67,11 +68,13 @@ async def audit(view: FromView) -> Response[Any]:
             Column("action", N_("What was done"), "code"),
             Column("target", N_("On what")),
             Column("detail", N_("Details"), wide=False),
+            Column("request", N_("Request"), "link", wide=False),
         ),
         filters=(
             Filter("actor", N_("Who"), placeholder=N_("Login")),
             Filter("action", N_("What was done"), "choice", tuple(ACTIONS.items())),
             Filter("target", N_("On what")),
+            Filter("request", N_("Request"), placeholder=N_("All that one click did"), more=True),
         ),
         fetch=fetch,
         row=row,

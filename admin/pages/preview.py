@@ -16,12 +16,14 @@ from admin.pages.send import available
 from admin.permissions import allow
 from admin.rendering import Page
 from admin.row_export import Cells, rows_as_file
+from admin.undo import undo_flash
 from admin.view import FromView, View
 from store import task_ledger, tasks
 from store.config_db import Writing
 from store.files import StoreError
-from store.task_file import ROWS, Blocked, TaskFile, folder_of, remove_folder
+from store.task_file import ROWS, Blocked, TaskFile, folder_of
 from store.tasks import TaskRow
+from store.trash import discard_tasks
 
 FRESH_MS = 15 * 60_000  # older ones are judged anew before they are confirmed
 TYPED_CONFIRM_ROWS = 10_000
@@ -272,14 +274,13 @@ async def _refuse(view: View, task: TaskRow) -> Response[str]:
 
 @post("/tasks/{task_id:int}/discard", **allow("sms.send", about="task"))
 async def discard(view: FromView) -> Response[str]:
-    """Drop a task that was not confirmed, with its recipients."""
+    """Drop a task that was not confirmed; for thirty days it can be put back with its recipients."""
     task = view.about_task
     try:
-        await view.write(lambda w: tasks.move_task(w, task.id, "discard"), reload=False)
+        gone = await view.write(lambda w: discard_tasks(w, view.me.id, [task.id]), reload=False)
     except StoreError as error:
         return view.go(f"/tasks/{task.id}", flash=Flash(view.refusal(error), "bad"))
-    await view.console.off_loop(remove_folder, view.console.data, task.id)
-    return view.go("/sms/pending", flash=Flash(view.t(N_("Discarded."))))
+    return view.go("/sms/pending", flash=undo_flash(view.t(N_("Discarded.")), gone))
 
 
 ROUTES = (preview, progress, blocked, confirm, discard)

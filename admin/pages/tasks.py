@@ -12,13 +12,14 @@ from admin import lists, sending
 from admin.i18n import N_
 from admin.lists import Cell, Column, Empty, Filter, Listing, ListSpec, Row
 from admin.live import Figures, Moment, Topic, by_user
+from admin.pages.task import sides
 from admin.permissions import Role, allow
 from admin.rendering import Page, zone_of
 from admin.view import FromView, View
 from store import tasks
 from store.listing import Cut
 from store.listing import Page as Rows
-from store.task_states import PENDING
+from store.task_states import PENDING, possible
 from store.tasks import TaskFilter, TaskRow
 
 PERIODS = {
@@ -27,6 +28,7 @@ PERIODS = {
     "30": N_("Last 30 days"),
     "month": N_("This month"),
 }
+PERIOD_OF = {"start": N_("Start, as planned or as it was")}
 
 
 class TasksPage(Page, kw_only=True):
@@ -35,20 +37,23 @@ class TasksPage(Page, kw_only=True):
     template = "tasks.html"
     listing: Listing
     can_send: bool
+    pending: bool
 
 
-def since(view: View, period: str) -> int:
-    """When a period begins, UTC ms; 0 for none."""
+def period_of(view: View, period: str) -> tuple[int, int]:
+    """When a period begins and when it is over, UTC ms, in the viewer's zone; (0, 0) for none."""
     zone = zone_of(view.zone)
     now = datetime.fromtimestamp(view.console.wall_ms() // 1000, zone)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    begins = {
-        "today": midnight,
-        "7": midnight - timedelta(days=6),
-        "30": midnight - timedelta(days=29),
-        "month": midnight.replace(day=1),
+    tomorrow = midnight + timedelta(days=1)
+    first = midnight.replace(day=1)
+    found = {
+        "today": (midnight, tomorrow),
+        "7": (midnight - timedelta(days=6), tomorrow),
+        "30": (midnight - timedelta(days=29), tomorrow),
+        "month": (first, (first + timedelta(days=32)).replace(day=1)),
     }.get(period)
-    return int(begins.timestamp() * 1000) if begins else 0
+    return (int(found[0].timestamp() * 1000), int(found[1].timestamp() * 1000)) if found else (0, 0)
 
 
 def _rows(view: View, moment: Moment, connection: sqlite3.Connection, ids: tuple[int, ...]) -> Figures:
@@ -73,6 +78,7 @@ def spec_of(view: View, *, pending: bool) -> ListSpec:
     def fetch(connection: sqlite3.Connection, values: Mapping[str, str], cut: Cut) -> Rows:
         state = values["state"]
         states: tuple[str, ...] = (state,) if state else PENDING if pending else ()
+        since, before = period_of(view, values["period"])
         wanted = TaskFilter(
             owner=view.me.id if own else 0,
             search=values["q"],
@@ -80,7 +86,9 @@ def spec_of(view: View, *, pending: bool) -> ListSpec:
             group=values.get("group", ""),
             states=states,
             outcome=values.get("outcome", ""),
-            since=since(view, values["period"]),
+            since=since,
+            before=before,
+            by_start=values["by"] == "start",
         )
         return tasks.list_tasks(connection, view.within("tasks.read"), wanted, cut)
 
@@ -102,12 +110,14 @@ def spec_of(view: View, *, pending: bool) -> ListSpec:
         if not pending:
             share = f"{100 * task.delivered / task.valid:.1f} %" if task.started_at and task.valid else "—"
             cells += [Cell(task.parts_sent), Cell(task.delivered, share)]
-        return Row(tuple(cells))
+        chosen = pending and {"cancel", "discard"} & set(possible(task.state, sides(view, task)))
+        return Row(tuple(cells), id=str(task.id) if chosen else "")
 
     chosen = PENDING if pending else tuple(state for state in sending.STATES if state != "discarded")
     filters = [
         Filter("q", N_("Task name"), placeholder=N_("Part of the name")),
         Filter("period", N_("Period"), "choice", tuple(PERIODS.items())),
+        Filter("by", N_("Period of"), "choice", tuple(PERIOD_OF.items()), facet=False, every=N_("Creation")),
         Filter("state", N_("State"), "choice", tuple((key, sending.STATES[key][0]) for key in chosen)),
     ]
     if not pending:
@@ -159,6 +169,7 @@ async def _list(view: View, *, pending: bool) -> Response[Any]:
             topics=(f"tasks:{shown}",) if shown else (),
             listing=listing,
             can_send=view.may("sms.send"),
+            pending=pending,
         )
 
     return await lists.answer(view, spec_of(view, pending=pending), page)

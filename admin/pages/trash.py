@@ -28,6 +28,7 @@ KINDS = {
     "word": N_("Sensitive words"),
     "blacklist": N_("Blacklists"),
     "group": N_("User groups"),
+    "task": N_("Previews"),
 }
 # Who may put it back: who may add such a thing. And where it is seen again.
 PERMISSIONS = {
@@ -36,6 +37,7 @@ PERMISSIONS = {
     "word": "words.write",
     "blacklist": "blacklist.write",
     "group": "groups.write",
+    "task": "sms.send",
 }
 PLACES = {
     "contact": "/contacts",
@@ -43,6 +45,7 @@ PLACES = {
     "word": "/settings/words",
     "blacklist": "/settings/blacklist",
     "group": "/users/groups",
+    "task": "/sms/pending",
 }
 
 
@@ -96,7 +99,9 @@ def spec_of(view: View) -> ListSpec:
         row=row,
         empty=Empty(
             N_("You deleted nothing in the last thirty days"),
-            N_("Contacts, phrases, words, blacklisted numbers and groups that you delete wait here."),
+            N_(
+                "Contacts, phrases, words, blacklisted numbers, groups and previews that you delete wait here."
+            ),
         ),
     )
 

@@ -343,7 +343,7 @@ async def test_a_withdrawn_or_discarded_task_is_edited_or_gone(console: World) -
         assert (folder_of(console.store.path.parent, task) / TYPED).read_text() == "13800138005"
         await person.post(f"/tasks/{task}/discard")
         assert (await person.get(f"/tasks/{task}")).status_code == 404
-    assert not folder_of(console.store.path.parent, task).exists()
+    assert folder_of(console.store.path.parent, task).exists()  # for thirty days it can be put back
 
 
 async def test_lists_show_own_tasks_to_users_and_those_below_to_administrators(console: World) -> None:
