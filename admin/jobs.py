@@ -29,6 +29,7 @@ class Job(msgspec.Struct):
     error: str = ""
     running: bool = True
     scope: trio.CancelScope = msgspec.field(default_factory=trio.CancelScope)
+    over: trio.Event = msgspec.field(default_factory=trio.Event)
 
 
 class Jobs:
@@ -79,6 +80,7 @@ class Jobs:
             job.error = "broken"
         finally:
             job.running = False
+            job.over.set()
         if not job.error and self._jobs.get(key) is job:
             del self._jobs[key]
 

@@ -20,6 +20,7 @@ from admin.rendering import format_number, zone_of
 from admin.view import View
 from store import tasks
 from store.people_list import effective_review, list_groups, read_user
+from store.rules_list import list_sms_types
 from store.scope import Within
 from store.task_file import FOLDER, UPLOAD, folder_of, make_folder
 from store.tasks import TaskRow, read_task
@@ -278,6 +279,11 @@ def job_key(task: int) -> str:
 def job_of(view: View, task: TaskRow) -> Job | None:
     """The job that prepares a task, running or broken."""
     return view.console.jobs.of(job_key(task.id))
+
+
+def type_title(connection: sqlite3.Connection, task: TaskRow) -> str:
+    """The SMS type of a task, as people call it."""
+    return dict(list_sms_types(connection)).get(task.sms_type) or task.sms_type
 
 
 def needs_review(connection: sqlite3.Connection, task: TaskRow) -> bool:

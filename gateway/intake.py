@@ -103,9 +103,15 @@ class Intake:
         self.word_hits: Counter[str] = Counter()  # messages that held each word, since `take_word_hits`
 
     def accept_batch(
-        self, account: AccountState, submits: Sequence[SubmitSm], now_ms: int, changes: Changes
+        self,
+        account: AccountState,
+        submits: Sequence[SubmitSm],
+        now_ms: int,
+        changes: Changes,
+        *,
+        sms_type: int = 0,
     ) -> list[int]:
-        """Judge `submits` of one account, in order.
+        """Judge `submits` of one account, in order; `sms_type` 0 is the account's own.
 
         Returns one int each: the message id (> 0), or a refusal as `-reason` (`filters.verdict`). Accepted
         messages are in `changes.parts` with their quota in `changes.usage`; nothing is durable yet.
@@ -113,7 +119,7 @@ class Intake:
         rules = self.rules
         words, check = rules.words, rules.blacklists.check
         canonical, allowed = rules.numbering.canonical, account.senders.allowed
-        group_chain, sms_type = account.group_chain, account.sms_type
+        group_chain, sms_type = account.group_chain, sms_type or account.sms_type
         type_name = rules.sms_type_names.get(sms_type, "")
         choose = rules.router.chooser(account.id, type_name)
         account_id, default_lane = account.id, _LANE_OF_ACCOUNT[account.account.priority]

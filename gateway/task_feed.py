@@ -222,14 +222,17 @@ class Feed:
         account = core.accounts.get(task.account)
         if account is None:
             raise TaskFailed("The task's account is gone.")
+        sms_type = core.directory.sms_types.get(task.sms_type)
+        if sms_type is None:
+            raise TaskFailed(f'There is no SMS type "{task.sms_type}" any more.')
         if self._made is None:
             content = Content(text=task.text, from_=task.sender or None, dlr=False)
-            self._made = recipe(content, core.clock.wall_ms(), account.account.sms_type)
+            self._made = recipe(content, core.clock.wall_ms(), task.sms_type)
         made = self._made
         submits = [submit(made, f"+{number}") for number in numbers]
         self._runner.book.take(task.id, planned)
         changes = Changes()
-        results = core.intake.accept_batch(account, submits, core.clock.wall_ms(), changes)
+        results = core.intake.accept_batch(account, submits, core.clock.wall_ms(), changes, sms_type=sms_type)
         for part in changes.parts:
             part.task = task.id
         account.accepted += sum(result > 0 for result in results)

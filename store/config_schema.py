@@ -14,6 +14,7 @@ from store.files import StoreError
 from store.imports import IMPORT_TABLES
 from store.jobs import JOB_TABLES
 from store.list_views import LIST_VIEW_TABLES
+from store.send_drafts import SEND_DRAFT_TABLE
 from store.sending_schema import SENDING_TABLES
 from store.trash_schema import TRASH_TABLES, TRASH_TABLES_WITH_TASKS
 from store.word_hits import WORD_HIT_TABLE
@@ -429,6 +430,12 @@ def keep_discarded_previews(database: Database) -> None:
     """Previews that were discarded can be put back, like what is deleted."""
     for statement in TRASH_TABLES_WITH_TASKS:
         database.execute(statement)
+
+
+@config_migrations()
+def keep_drafts(database: Database) -> None:
+    """What people have begun to write and not sent yet."""
+    database.execute(SEND_DRAFT_TABLE)
 
 
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:

@@ -167,6 +167,7 @@ def anonymise(transaction: "Writing", user: int) -> None:
     end_sessions(transaction, user)
     for table in (
         "contact", "contact_group", "recovery_code", "file_import", "trash", "list_view", "list_filter",
+        "send_draft",
     ):  # fmt: skip
         transaction.run(f"DELETE FROM {table} WHERE user_id = ?", (user,))  # noqa: S608
     for sql in (

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NAME_CHARACTERS_MAX = 64
 TASK_RATE_MAX = 100_000
-SMS_TYPE = "business"  # what the console sends as
+SMS_TYPE = "business"  # what the console sends as, unless somebody chooses another
+OTHER_DOORS = ("check", "api")  # types of number checks and of the API: no task of a text is one
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class Input(msgspec.Struct, frozen=True):
     header: bool | None = None
     column: int = -1
     delimiter: str = ""
+    test: bool = False  # one message to the owner's own phone, to see the text on it
 
 
 class TaskRow(msgspec.Struct, frozen=True):
@@ -114,6 +116,7 @@ class Draft(msgspec.Struct, frozen=True):
     sender: str = ""
     start_at: int = 0
     end_at: int = 0
+    sms_type: str = SMS_TYPE
 
 
 def console_account(transaction: "Writing", user: int) -> tuple[int, bool]:
@@ -138,14 +141,14 @@ def create_task(
 ) -> int:
     """A new task in preview; gives its id. Its account must be there (`console_account`)."""
     login, group = transaction.run("SELECT login, group_id FROM user WHERE id = ?", (user,)).fetchone()
-    _may_send(transaction, user)
+    _may_send(transaction, user, draft.sms_type)
     account = console_account(transaction, user)[0]
     task = transaction.insert(
         "INSERT INTO task (user_id, group_id, account_id, sms_type, name, created_at, start_at, end_at, sender,"
         " text, masked, word_action, parts_each, stage, input, resend_of)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            user, group, account, SMS_TYPE, draft.name, transaction.at, draft.start_at, draft.end_at,
+            user, group, account, draft.sms_type, draft.name, transaction.at, draft.start_at, draft.end_at,
             draft.sender, draft.text, draft.masked, draft.word_action, draft.parts_each, stage,
             msgspec.json.encode(source).decode(), resend_of or None,
         ),
@@ -155,19 +158,33 @@ def create_task(
     return task
 
 
-def _may_send(transaction: "Writing", user: int) -> None:
-    settings = transaction.run("SELECT settings FROM user WHERE id = ?", (user,)).fetchone()[0]
-    types = msgspec.json.decode(settings).get("sms_types")
-    if types and SMS_TYPE not in types:
-        raise Refused("type-not-allowed", f'You may not send as type "{SMS_TYPE}". Ask your administrator.')
+def types_of(connection: sqlite3.Connection, user: int) -> list[tuple[str, str]]:
+    """(name, title) of the SMS types that a user's tasks may have, the one that is meant without a word first."""
+    settings = connection.execute("SELECT settings FROM user WHERE id = ?", (user,)).fetchone()[0]
+    allowed = msgspec.json.decode(settings).get("sms_types")
+    marks = ", ".join("?" * len(OTHER_DOORS))
+    rows = connection.execute(
+        "SELECT name, CASE title WHEN '' THEN name ELSE title END FROM sms_type"
+        f" WHERE name NOT IN ({marks}) ORDER BY name <> ?, id",
+        (*OTHER_DOORS, SMS_TYPE),
+    )
+    return [row for row in rows if not allowed or row[0] in allowed]
+
+
+def _may_send(transaction: "Writing", user: int, sms_type: str) -> None:
+    if sms_type not in dict(types_of(transaction.connection, user)):
+        raise Refused("type-not-allowed", f'You may not send as type "{sms_type}". Ask your administrator.')
 
 
 def edit_task(transaction: "Writing", task: int, draft: Draft, source: Input, *, stage: str) -> None:
     """Other content for a task in preview."""
+    row = transaction.run("SELECT user_id FROM task WHERE id = ?", (task,)).fetchone()
+    if row:
+        _may_send(transaction, row[0], draft.sms_type)
     move_task(
         transaction, task, "edit", name=draft.name, start_at=draft.start_at, end_at=draft.end_at,
         sender=draft.sender, text=draft.text, masked=draft.masked, word_action=draft.word_action,
-        parts_each=draft.parts_each, stage=stage, input=msgspec.json.encode(source).decode(),
+        parts_each=draft.parts_each, sms_type=draft.sms_type, stage=stage, input=msgspec.json.encode(source).decode(),
     )  # fmt: skip
 
 

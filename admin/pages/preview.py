@@ -14,6 +14,7 @@ from admin.jobs import Job
 from admin.operations import TextFigures
 from admin.pages.send import available
 from admin.permissions import allow
+from admin.refusals import SENTENCES
 from admin.rendering import Page
 from admin.row_export import Cells, rows_as_file
 from admin.undo import undo_flash
@@ -60,6 +61,7 @@ class PreviewPage(Page, kw_only=True):
     must_type: bool
     owner: bool
     errors: dict[str, str]
+    type_title: str
 
 
 class ProgressPage(Page, kw_only=True):
@@ -77,6 +79,14 @@ class BlockedPage(Page, kw_only=True):
     task: TaskRow
     kind: str
     rows: list[tuple[Blocked, str, str]]
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """What came of a confirmation. Neither errors nor moved: somebody else was first."""
+
+    errors: dict[str, str]
+    moved: bool = False
+    review: bool = False
 
 
 def class_rows(view: View, task: TaskRow) -> list[ClassRow]:
@@ -111,14 +121,14 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
     ready = task.stage == "ready"
     free = await available(view, task.user)
 
-    def read(connection: sqlite3.Connection) -> tuple[bool, list[int]]:
+    def read(connection: sqlite3.Connection) -> tuple[bool, list[int], str]:
         first: list[int] = []
         if ready:
             with TaskFile.open(folder_of(view.console.data, task.id) / ROWS) as file:
                 first = file.numbers(0, SHOWN_RECIPIENTS)
-        return sending.needs_review(connection, task), first
+        return sending.needs_review(connection, task), first, sending.type_title(connection, task)
 
-    review, recipients = await view.read(read)
+    review, recipients, type_title = await view.read(read)
     sources: Counter[str] = Counter()
     for one in task.classes:
         sources[one.source] += one.count
@@ -137,6 +147,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         must_type=must_type(task, free),
         owner=view.owns_task,
         errors=errors or {},
+        type_title=type_title,
     )
     return await view.show(page, status=status)
 
@@ -224,11 +235,28 @@ async def confirm(view: FromView) -> Response[str]:
         await sending.prepare(view, task.id)
         text = view.t(N_("The numbers were checked anew, as the preview was old. Look again, then confirm."))
         return view.go(f"/tasks/{task.id}/preview", flash=Flash(text))
+    done = await confirm_task(view, task)
+    if done.errors:
+        return await _show(view, done.errors, 422)
+    if not done.moved:
+        return await _refuse(view, task)
+    said = (
+        N_("Confirmed. It waits for its review now.") if done.review else N_("Confirmed. It is on its way.")
+    )
+    return view.go(f"/tasks/{task.id}", flash=Flash(view.t(said)))
+
+
+async def confirm_task(view: View, task: TaskRow) -> Confirmed:
+    """The one door of a task that is ready: judged once more, its parts held, then to review or on its way."""
+    console = view.console
     errors: dict[str, str] = {}
     now_ms = console.wall_ms()
     free = await available(view, task.user)
     typed = view.field("count").replace(",", "").replace("，", "").strip()
-    if not task.valid:
+    types = dict(await view.read(lambda c: tasks.types_of(c, task.user)))
+    if task.sms_type not in types:
+        errors[""] = view.t(SENTENCES["type-not-allowed"])
+    elif not task.valid:
         errors[""] = view.t(N_("There is nobody to send to: no row has a valid number."))
     elif task.end_at and task.end_at <= max(now_ms, task.start_at):
         errors[""] = view.t(N_("The end of the task has passed. Edit it."))
@@ -237,14 +265,14 @@ async def confirm(view: FromView) -> Response[str]:
     elif must_type(task, free) and typed != str(task.valid):
         errors["count"] = view.t(N_("Type the number of recipients: %(count)s."), count=task.valid)
     if errors:
-        return await _show(view, errors, 422)
+        return Confirmed(errors)
     if not console.operations.reserve(task.id, task.user, task.parts):
         missing = max(task.parts - free, 1)
         errors[""] = view.t(
             N_("%(missing)s parts are missing: the task needs %(needed)s, %(free)s are available."),
             missing=f"{missing:,}", needed=f"{task.parts:,}", free=f"{free:,}",
         )  # fmt: skip
-        return await _show(view, errors, 422)
+        return Confirmed(errors)
     review = [False]
     taken = sum(console.operations.balances().get(task.user, (0, task.parts)))
 
@@ -258,13 +286,12 @@ async def confirm(view: FromView) -> Response[str]:
         await view.write(write, reload=False)
         done = True
     except StoreError:
-        return await _refuse(view, task)
+        return Confirmed({})
     finally:
         if not done:
             console.operations.release(task.id)
     console.operations.task_changed(task.id)
-    said = N_("Confirmed. It waits for its review now.") if review[0] else N_("Confirmed. It is on its way.")
-    return view.go(f"/tasks/{task.id}", flash=Flash(view.t(said)))
+    return Confirmed({}, moved=True, review=review[0])
 
 
 async def _refuse(view: View, task: TaskRow) -> Response[str]:

@@ -20,6 +20,7 @@ from admin.i18n import N_
 from admin.operations import TextFigures
 from admin.permissions import allow
 from admin.prepare_lines import Look, Seen
+from admin.refusals import SENTENCES
 from admin.rendering import Page, format_time
 from admin.view import FromView, View
 from filters.numbers import DIGITS_MAX
@@ -28,6 +29,7 @@ from store.address_book import ContactGroup
 from store.config_db import Writing
 from store.files import StoreError
 from store.phrases import Phrase, phrases_for
+from store.send_drafts import draft_of, drop_draft
 from store.task_file import TYPED, folder_of, make_folder, write_private
 from store.tasks import NAME_CHARACTERS_MAX, Draft, Input, TaskRow
 
@@ -41,6 +43,7 @@ class SendForm(msgspec.Struct, frozen=True):
     """What P1 sends, file and text aside."""
 
     name: Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)] = ""
+    sms_type: Annotated[str, Meta(max_length=64)] = ""
     start_at: str = ""
     end_at: str = ""
     sender: Annotated[str, Meta(max_length=21)] = ""
@@ -64,7 +67,20 @@ class SendPage(Page, kw_only=True):
     picker: Picker
     picking: bool
     available: int
+    types: list[tuple[str, str]]
     resent: int = 0  # numbers that come from an earlier task
+    mobile: int = 0  # the viewer's own, for a test; 0 asks for it
+    begun_at: int = 0  # when the draft that the form shows was left, UTC ms
+    keeps: bool = False  # script saves it while somebody types
+    tested: "Tested | None" = None
+
+
+class Tested(msgspec.Struct, frozen=True):
+    """A test that was sent just now."""
+
+    task: int
+    number: int
+    review: bool
 
 
 class PickPage(Page, kw_only=True):
@@ -99,7 +115,24 @@ def text_of(view: View) -> str:
     return clean(f"|{sent[0] if sent else ''}|", lines=True)[1:-1].replace("\t", " ")
 
 
-async def _form(
+class Sent(msgspec.Struct):
+    """What a form says, as far as it can be read; `errors` by field, in the reader's language."""
+
+    form: SendForm | None
+    values: dict[str, str]
+    errors: dict[str, str]
+    text: str
+    contacts: tuple[int, ...]
+    task: int
+    resent: int
+    kept: bool  # the file is the task's already
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        return self.form.groups if self.form else ()
+
+
+async def show_form(
     view: View,
     *,
     task: int = 0,
@@ -110,15 +143,20 @@ async def _form(
     resent: int = 0,
     do: str = "",
     status: int = 200,
+    begun_at: int = 0,
+    keeps: bool = True,
+    tested: Tested | None = None,
 ) -> Response[str]:
+    """The form with what it holds already."""
     values = dict.fromkeys(("upload", "upload_name"), "") | dict(values)
     text = values.get("text", "")
 
-    def read(connection: sqlite3.Connection) -> tuple[list[Phrase], Picker]:
+    def read(connection: sqlite3.Connection) -> tuple[list[Phrase], Picker, list[tuple[str, str]]]:
         picker = contact_picker.build(connection, view.me.id, values, contacts, do)
-        return phrases_for(connection, view.me.id, view.me.group), picker
+        phrases = phrases_for(connection, view.me.id, view.me.group)
+        return phrases, picker, tasks.types_of(connection, view.me.id)
 
-    phrases, picker = await view.read(read)
+    phrases, picker, types = await view.read(read)
     page = SendPage(
         title=view.t(N_("Send SMS")),
         task=task,
@@ -132,8 +170,37 @@ async def _form(
         picking=do == "find" or do.startswith("pick-"),
         available=await available(view, view.me.id),
         resent=resent,
+        types=types,
+        mobile=await own_mobile(view),
+        begun_at=begun_at,
+        keeps=keeps and not task,
+        tested=tested,
     )
     return await view.show(page, status=status)
+
+
+async def show_sent(
+    view: View, sent: Sent, *, do: str = "", status: int = 200, tested: Tested | None = None
+) -> Response[str]:
+    """The form again as it was sent, with what is wrong beside each field."""
+    return await show_form(
+        view, task=sent.task, values=sent.values, errors=sent.errors, resent=sent.resent, groups=sent.groups,
+        contacts=sent.contacts, do=do, status=status, keeps=bool(sent.values.get("draft")), tested=tested,
+    )  # fmt: skip
+
+
+async def own_mobile(view: View) -> int:
+    """The viewer's own mobile number as their profile has it, 0 for none."""
+
+    def read(connection: sqlite3.Connection) -> str:
+        row = connection.execute("SELECT mobile FROM user WHERE id = ?", (view.me.id,)).fetchone()
+        return str(row[0])
+
+    mobile = await view.read(read)
+    try:
+        return view.console.operations.canonical_number(mobile) if mobile.strip() else 0
+    except ValueError:
+        return 0
 
 
 async def available(view: View, user: int) -> int:
@@ -149,10 +216,22 @@ async def available(view: View, user: int) -> int:
 
 @get("/sms/send", **allow("sms.send"))
 async def send(view: FromView) -> Response[str]:
-    """An empty form; the name is the moment, and `?to=` a number to begin with."""
+    """An empty form, or the draft that was left; the name is the moment, and `?to=` a number to begin with."""
     to = str(view.request.query_params.get("to", ""))
     typed = f"+{to}" if to.isascii() and to.isdigit() and len(to) <= DIGITS_MAX else ""
-    return await _form(view, values={"name": format_time(view.console.wall_ms(), view.zone), "typed": typed})
+    draft = await view.read(lambda c: draft_of(c, view.me.id))
+    if draft and not typed:
+        values = {name: sent[0] for name, sent in draft.form.items() if sent}
+        if not sending.is_kept(view, values.get("upload", "")):
+            values["upload"] = values["upload_name"] = ""
+        groups = [int(one) for one in draft.form.get("groups", ()) if one.isdecimal()]
+        return await show_form(
+            view, values=values, groups=groups, contacts=contact_picker.picked_in(draft.form),
+            begun_at=draft.at,
+        )  # fmt: skip
+    # A draft that waits is not written over by a message that begins with a number.
+    values = {"name": format_time(view.console.wall_ms(), view.zone), "typed": typed}
+    return await show_form(view, values=values, keeps=draft is None)
 
 
 @get("/tasks/{task_id:int}/edit", **allow("sms.send", about="task"))
@@ -165,6 +244,7 @@ async def edit_form(view: FromView) -> Response[str]:
     source = task.source
     values = {
         "name": task.name,
+        "sms_type": task.sms_type,
         "text": task.text,
         "sender": task.sender,
         "start_at": sending.write_moment(task.start_at, view.zone),
@@ -173,7 +253,7 @@ async def edit_form(view: FromView) -> Response[str]:
         "upload_name": source.file,
         "upload": "kept" if source.file else "",
     }
-    return await _form(
+    return await show_form(
         view, task=task.id, values=values, groups=source.groups, contacts=source.contacts,
         resent=task.resend_of if source.resent else 0,
     )  # fmt: skip
@@ -191,50 +271,46 @@ async def edit(view: FromView) -> Response[str]:
     return await _submit(view, view.about_task)
 
 
-async def _submit(view: View, task: TaskRow | None) -> Response[str]:
+async def read_sent(view: View, task: TaskRow | None) -> Sent:
+    """The form of a request; an upload is put aside at once."""
     form, errors = view.parse(SendForm)
     values = {name: sent[0] for name, sent in view.form.items() if sent}
-    values["text"] = text = text_of(view)
+    values["text"] = text_of(view)
     file = view.files.get("file")
     if file is not None:
         values["upload"] = await sending.keep_upload(view, file)
         values["upload_name"] = file.filename[:200]
-    do = view.field("do")
-    if do == "drop-file":
+    if view.field("do") == "drop-file":
         values["upload"] = values["upload_name"] = ""
-    if do.startswith("phrase:"):
-        offered = await view.read(lambda c: phrases_for(c, view.me.id, view.me.group))
-        values["text"] = text + next((one.text for one in offered if str(one.id) == do[7:]), "")
-    identifier = task.id if task else 0
-    resent = task.resend_of if task and task.source.resent else 0
     kept = values.get("upload", "") == "kept" and task is not None and bool(task.source.file)
     if values.get("upload") and not kept and not sending.is_kept(view, values["upload"]):
         values["upload"] = values["upload_name"] = ""
-    groups = form.groups if form else ()
-    contacts = tuple(contact_picker.picked_in(view.form))
+    return Sent(
+        form, values, errors, values["text"], tuple(contact_picker.picked_in(view.form)),
+        task.id if task else 0, task.resend_of if task and task.source.resent else 0, kept,
+    )  # fmt: skip
+
+
+async def _submit(view: View, task: TaskRow | None) -> Response[str]:
+    sent = await read_sent(view, task)
+    values, errors, form, kept = sent.values, sent.errors, sent.form, sent.kept
+    do = view.field("do")
+    if do.startswith("phrase:"):
+        offered = await view.read(lambda c: phrases_for(c, view.me.id, view.me.group))
+        values["text"] = sent.text + next((one.text for one in offered if str(one.id) == do[7:]), "")
     if do and do != "submit":
-        return await _form(
-            view, task=identifier, values=values, resent=resent, groups=groups, contacts=contacts, do=do
-        )
-    figures = view.console.text_figures(text)
-    made = _draft(view, values, figures, errors)
-    if form is not None and not (form.typed or values.get("upload") or form.groups or contacts or resent):
+        errors.clear()
+        return await show_sent(view, sent, do=do)
+    made = await draft_from(view, sent)
+    numbered = values.get("upload") or sent.groups or sent.contacts or sent.resent
+    if form is not None and not (form.typed or numbered):
         errors["typed"] = view.t(N_("Give at least one number: typed, from a file or from your contacts."))
     if form is None or errors or made is None:
-        return await _form(
-            view,
-            task=identifier,
-            values=values,
-            errors=errors,
-            resent=resent,
-            status=422,
-            groups=groups,
-            contacts=contacts,
-        )
+        return await show_sent(view, sent, status=422)
     source = Input(
         typed=bool(form.typed),
         file=values.get("upload_name", "") if values.get("upload") else "",
-        contacts=contacts,
+        contacts=sent.contacts,
         groups=form.groups,
         resent=task.source.resent if task else "",
     )
@@ -245,13 +321,37 @@ async def _submit(view: View, task: TaskRow | None) -> Response[str]:
             delimiter=old.delimiter,
         )  # fmt: skip
     stage = "binding" if source.file else "preparing"
-    return await _make(view, task, made, source, stage, form.typed, "" if kept else values.get("upload", ""))
+    upload = "" if kept else values.get("upload", "")
+    try:
+        identifier = await create(
+            view, task, made, source, stage=stage, typed=form.typed, upload=upload,
+            from_draft=bool(values.get("draft")),
+        )  # fmt: skip
+    except StoreError as error:
+        return view.go(f"/tasks/{task.id}" if task else "/sms/send", flash=Flash(view.refusal(error), "bad"))
+    if stage == "binding":
+        return view.go(f"/tasks/{identifier}/file")
+    await sending.prepare(view, identifier)
+    return view.go(f"/tasks/{identifier}/preview")
 
 
-async def _make(
-    view: View, task: TaskRow | None, draft: Draft, source: Input, stage: str, typed: str, upload: str
-) -> Response[str]:
-    """Write the task and what it is made from; then to its file, or to its preview."""
+async def create(
+    view: View,
+    task: TaskRow | None,
+    draft: Draft,
+    source: Input,
+    *,
+    stage: str,
+    typed: str,
+    upload: str = "",
+    from_draft: bool = False,
+) -> int:
+    """Write a task, new or changed, and what it is made from; gives its id.
+
+    Args:
+      from_draft: the form was the viewer's draft, which is needed no more.
+    Raises StoreError with what the store refuses.
+    """
     new_account = [False]
 
     def write(transaction: Writing) -> int:
@@ -259,12 +359,11 @@ async def _make(
             tasks.edit_task(transaction, task.id, draft, source, stage=stage)
             return task.id
         new_account[0] = tasks.console_account(transaction, view.me.id)[1]
+        if from_draft:
+            drop_draft(transaction, view.me.id)
         return tasks.create_task(transaction, view.me.id, draft, source, stage=stage)
 
-    try:
-        identifier = await view.write(write, reload=False)
-    except StoreError as error:
-        return view.go(f"/tasks/{task.id}" if task else "/sms/send", flash=Flash(view.refusal(error), "bad"))
+    identifier = await view.write(write, reload=False)
     if new_account[0]:
         await view.console.operations.reload()
 
@@ -276,17 +375,17 @@ async def _make(
             sending.take_upload(view, upload, identifier)
 
     await view.console.off_loop(files)
-    if stage == "binding":
-        return view.go(f"/tasks/{identifier}/file")
-    await sending.prepare(view, identifier)
-    return view.go(f"/tasks/{identifier}/preview")
+    return identifier
 
 
-def _draft(
-    view: View, values: Mapping[str, str], figures: TextFigures, errors: dict[str, str]
-) -> Draft | None:
-    """The content of a form, or None with what is wrong in `errors`."""
-    now_ms, text = view.console.wall_ms(), values["text"]
+async def draft_from(view: View, sent: Sent) -> Draft | None:
+    """The content of a form, or None with what is wrong in its `errors`."""
+    values, errors, text = sent.values, sent.errors, sent.text
+    now_ms, figures = view.console.wall_ms(), view.console.text_figures(text)
+    types = [name for name, _ in await view.read(lambda c: tasks.types_of(c, view.me.id))]
+    sms_type = values.get("sms_type", "") or next(iter(types), "")
+    if sms_type not in types:
+        errors["sms_type"] = view.t(SENTENCES["type-not-allowed"])
     if not text.strip():
         errors["text"] = view.t(N_("Fill this in."))
     elif figures.action == "reject":
@@ -319,7 +418,7 @@ def _draft(
     name = values.get("name", "").strip() or format_time(now_ms, view.zone)
     return Draft(
         name[:NAME_CHARACTERS_MAX], text, figures.masked, figures.parts, figures.action, sender,
-        moments["start_at"], moments["end_at"],
+        moments["start_at"], moments["end_at"], sms_type,
     )  # fmt: skip
 
 

@@ -111,6 +111,7 @@ class TaskPage(LivePage, kw_only=True):
     copies: list[int]
     reserved: int
     owner_active: bool
+    type_title: str
     errors: dict[str, str]
     values: dict[str, str]
 
@@ -191,16 +192,17 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
 
     def read(
         connection: sqlite3.Connection,
-    ) -> tuple[tuple[Figures, Series], list[tuple[int, str, str, str, str]], list[int], bool]:
+    ) -> tuple[tuple[Figures, Series], list[tuple[int, str, str, str, str]], list[int], bool, str]:
         owner = connection.execute("SELECT state FROM user WHERE id = ?", (task.user,)).fetchone()
         return (
             _figures(view, task),
             tasks.task_events(connection, task.id),
             tasks.resends_of(connection, task.id),
             owner == ("active",),
+            sending.type_title(connection, task),
         )
 
-    (figures, series), events, copies, owner_active = await view.read(read)
+    (figures, series), events, copies, owner_active, type_title = await view.read(read)
     failed = figures.failed + figures.refused + figures.unknown
     counted = await view.console.operations.failures(task.id) if failed else {}
     counts = {
@@ -225,6 +227,7 @@ async def _show(view: View, errors: dict[str, str] | None = None, status: int = 
         copies=copies,
         reserved=task.parts - figures.parts_sent if task.state != "finished" else 0,
         owner_active=owner_active,
+        type_title=type_title,
         errors=errors or {},
         values={
             "rate": view.field("rate") or str(task.rate),
@@ -316,7 +319,7 @@ async def resend(view: FromView) -> Response[str]:
     name = f"{about.name[: NAME_CHARACTERS_MAX - 3]} +1"
     draft = Draft(
         name, about.text, figures.masked, figures.parts, figures.action,
-        about.sender if view.owns_task else "",
+        about.sender if view.owns_task else "", sms_type=about.sms_type,
     )  # fmt: skip
     new_account = [False]
 
@@ -326,7 +329,10 @@ async def resend(view: FromView) -> Response[str]:
             transaction, view.me.id, draft, Input(resent=wanted), stage="preparing", resend_of=about.id
         )
 
-    copy = await view.write(write, reload=False)
+    try:
+        copy = await view.write(write, reload=False)
+    except StoreError as error:
+        return await _show(view, {"": view.refusal(error)}, 422)
     if new_account[0]:
         await console.operations.reload()
     folder = await console.off_loop(make_folder, console.data, copy)

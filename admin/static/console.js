@@ -44,7 +44,7 @@ addEventListener("click", (event) => {
 });
 let unsent = false;
 addEventListener("input", (event) => { unsent ||= Boolean(event.target.closest?.("form[data-warn]")); });
-addEventListener("submit", () => { unsent = false; });
+addEventListener("submit", (event) => { unsent &&= event.defaultPrevented; });
 addEventListener("beforeunload", (event) => { if (unsent) event.preventDefault(); });
 // Without script the picker of contacts stands open in the form; with it, it is a window.
 for (const dialog of document.querySelectorAll("dialog[open]")) {

@@ -337,3 +337,22 @@ async def test_a_paused_task_with_a_cap_goes_on_within_it(tmp_path: Path) -> Non
         move(daemon, task, "resume")
         await until(lambda: row(daemon, task).state == "finished")
         assert Counter(seen()) == {str(FIRST + n): 1 for n in range(300)}
+
+
+async def test_a_task_s_messages_are_of_its_type_with_the_type_s_route_and_blacklist(tmp_path: Path) -> None:
+    document = {
+        "sms_type": [{"name": "promo"}],
+        "route": [{"prefix": "", "carriers": ["a"]}, {"prefix": "", "sms_type": "promo", "carriers": ["b"]}],
+        "blacklist": [{"scope": "type:promo", "numbers": [str(FIRST + 2)]}],
+    }
+    carriers = {name: SimCarrier(None, **UPSTREAM) for name in ("a", "b")}
+    async with world(tmp_path, carriers=carriers, document=document) as gateway:
+        daemon = gateway.daemon
+        for sms_type, carrier, rows in (("business", "a", [0, 1, 2]), ("promo", "b", [0, 1])):
+            task = await send(daemon, 3, sms_type=sms_type)
+            await until(lambda: row(daemon, task).outcome == "completed")  # noqa: B023
+            assert sorted(carriers[carrier].log.destinations()) == [str(FIRST + n) for n in rows]
+            with TaskFile.open(folder_of(tmp_path, task) / ROWS) as file:
+                (one,) = file.passes(0, 3)
+            parts = await gateway.read(lambda s: s.parts(range(one.first_id, one.last_id + 1)))  # noqa: B023
+            assert {part.sms_type for part in parts} == {daemon.core.directory.sms_types[sms_type]}
