@@ -115,14 +115,13 @@ def group_chain(directory: Directory, group: int) -> tuple[int, ...]:
 
 
 def effective_review(directory: Directory, user: int) -> str:
-    """`trust` or `review`: the user's own word, else the nearest ancestor's, else `review`."""
-    own = directory.users[user].review
-    if own != "inherit":
-        return own
-    for group in group_chain(directory, directory.users[user].group):
-        if directory.groups[group].review != "inherit":
-            return directory.groups[group].review
-    return "review"
+    """`trust` or `review`: `review` below a group that says `always`; else the user's own word, else the nearest
+    ancestor's, else `review`."""
+    chain = group_chain(directory, directory.users[user].group)
+    words = [directory.users[user].review, *(directory.groups[group].review for group in chain)]
+    if "always" in words:
+        return "review"
+    return next((word for word in words if word != "inherit"), "review")
 
 
 AccountLookup = Callable[[int], AccountState | None]

@@ -8,6 +8,7 @@ from store import quota
 from store.directory import Account, ApiKey, User
 from store.document import HIDDEN, Entry
 from store.document_checks import IMPLIED_PREFIXES, UNLIMITED, is_implied
+from store.groups_edit import GROUP_REVIEW, review_columns
 from store.owner_tasks import discard_previews
 from store.settings_json import merge_settings
 
@@ -31,7 +32,7 @@ def group(work: "Applying", entry: Entry) -> None:
     elif granted is not None:
         unlimited = bool(unlimited)
     row = work.transaction.run(
-        "SELECT id, granted, unlimited, review, quota_low_parts, quota_low_percent FROM user_group"
+        f"SELECT id, granted, unlimited, {GROUP_REVIEW}, quota_low_parts, quota_low_percent FROM user_group"  # noqa: S608
         " WHERE path = ? AND state = 'active'",
         (values["path"],),
     ).fetchone()
@@ -59,10 +60,11 @@ def group(work: "Applying", entry: Entry) -> None:
         return
     work.raised.setdefault(identifier, entry)
     work.transaction.run(
-        "UPDATE user_group SET unlimited = ?, review = ?, quota_low_parts = ?, quota_low_percent = ? WHERE id = ?",
+        "UPDATE user_group SET unlimited = ?, review = ?, review_lock = ?, quota_low_parts = ?, quota_low_percent = ?"
+        " WHERE id = ?",
         (
             old_unlimited if unlimited is None else unlimited,
-            values.get("review", old_review),
+            *review_columns(values.get("review", old_review)),
             *(values.get(key, old_low[key]) for key in _LOW),
             identifier,
         ),

@@ -21,6 +21,7 @@ from store.directory import (
     Webhook,
     Word,
 )
+from store.groups_edit import GROUP_REVIEW
 from store.secrets import Sealer
 from store.webhook_secrets import active_secrets
 
@@ -40,8 +41,8 @@ def directory(connection: sqlite3.Connection, sealer: Sealer, now_ms: int = 0) -
     groups = {
         row[0]: Group(row[0], row[1], row[2] or 0, row[3], bool(row[4]), *row[5:])
         for row in rows(
-            "SELECT id, path, parent, granted, unlimited, review, quota_low_parts, quota_low_percent FROM user_group"
-            " WHERE state = 'active' ORDER BY id"
+            f"SELECT id, path, parent, granted, unlimited, {GROUP_REVIEW}, quota_low_parts, quota_low_percent"  # noqa: S608
+            " FROM user_group WHERE state = 'active' ORDER BY id"
         )
     }
     users = {

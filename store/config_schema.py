@@ -438,6 +438,14 @@ def keep_drafts(database: Database) -> None:
     database.execute(SEND_DRAFT_TABLE)
 
 
+@config_migrations()
+def review_without_exception(database: Database) -> None:
+    """A group whose tasks are reviewed whatever its users and the groups below it say; its `review` is `review`."""
+    database.execute(
+        "ALTER TABLE user_group ADD COLUMN review_lock INTEGER NOT NULL DEFAULT 0 CHECK (review_lock IN (0, 1))"
+    )
+
+
 def refuse_newer(migrations: Migrations, database: Database, path: Path) -> None:
     """Raises StoreError when a later version of Sluice has changed the tables already."""
     done = {migration.name for migration in migrations.applied(database)}

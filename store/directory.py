@@ -12,6 +12,9 @@ import msgspec
 
 _BRACKETED = re.compile("【([^【】]+)】")
 Review = Literal["inherit", "trust", "review"]
+GroupReview = Literal[
+    "inherit", "trust", "review", "always"
+]  # always: a trust further down counts for nothing
 CountOrOff = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Octet = Annotated[int, msgspec.Meta(ge=-1, le=255)]  # -1: not set
@@ -41,7 +44,7 @@ class Group(msgspec.Struct, frozen=True):
     parent: int = 0
     granted: CountOrOff = 0  # parts
     unlimited: bool = False  # root groups only
-    review: Review = "inherit"
+    review: GroupReview = "inherit"
     quota_low_parts: LowParts = -1
     quota_low_percent: Percent = 10
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from store import quota
-from store.directory import Review
+from store.directory import GroupReview
 from store.refusals import Refused
 from store.scope import Within, groups_within
 
@@ -12,13 +12,21 @@ if TYPE_CHECKING:
 
 NAME_CHARACTERS_MAX = 64
 
+# A group's review setting is two columns of `user_group`; "always" is the word for a `review` that is locked.
+GROUP_REVIEW = "CASE review_lock WHEN 1 THEN 'always' ELSE review END"
+
+
+def review_columns(review: GroupReview) -> tuple[str, bool]:
+    """`review` and `review_lock` of a group."""
+    return ("review", True) if review == "always" else (review, False)
+
 
 def create_group(
     transaction: "Writing",
     parent: int | None,
     name: str,
     *,
-    review: Review = "inherit",
+    review: GroupReview = "inherit",
     unlimited: bool = False,
 ) -> int:
     """A new group under `parent` (None: a root group); gives the id."""
@@ -26,15 +34,15 @@ def create_group(
     path = name if parent is None else f"{_live(transaction, parent)}/{name}"
     _free(transaction, path)
     identifier = transaction.insert(
-        "INSERT INTO user_group (path, parent, review, unlimited) VALUES (?, ?, ?, ?)",
-        (path, parent, review, unlimited and parent is None),
+        "INSERT INTO user_group (path, parent, review, review_lock, unlimited) VALUES (?, ?, ?, ?, ?)",
+        (path, parent, *review_columns(review), unlimited and parent is None),
     )
     transaction.audit("group.create", f"group {path}", review=review, unlimited=unlimited)
     return identifier
 
 
 def edit_group(
-    transaction: "Writing", group: int, name: str, review: Review, *, seen: tuple[str, str] | None = None
+    transaction: "Writing", group: int, name: str, review: GroupReview, *, seen: tuple[str, str] | None = None
 ) -> None:
     """Rename a group (its child groups' paths follow) and say whether its tasks are reviewed.
 
@@ -43,7 +51,10 @@ def edit_group(
     """
     path = _live(transaction, group)
     above, _, old_name = path.rpartition("/")
-    old_review = transaction.run("SELECT review FROM user_group WHERE id = ?", (group,)).fetchone()[0]
+    old_review = transaction.run(
+        f"SELECT {GROUP_REVIEW} FROM user_group WHERE id = ?",  # noqa: S608
+        (group,),
+    ).fetchone()[0]
     if seen is not None and seen != (old_name, old_review):
         raise Refused("stale", f"{path} was changed by somebody else meanwhile. Look at it again.")
     name = _checked(name)
@@ -53,10 +64,11 @@ def edit_group(
         _repath(transaction, path, new)
         transaction.audit("group.rename", f"group {path}", path=[path, new])
         path = new
-    before = transaction.run("SELECT review FROM user_group WHERE id = ?", (group,)).fetchone()[0]
-    if review != before:
-        transaction.run("UPDATE user_group SET review = ? WHERE id = ?", (review, group))
-        transaction.audit("group.review", f"group {path}", review=[before, review])
+    if review != old_review:
+        transaction.run(
+            "UPDATE user_group SET review = ?, review_lock = ? WHERE id = ?", (*review_columns(review), group)
+        )
+        transaction.audit("group.review", f"group {path}", review=[old_review, review])
 
 
 def move_group(transaction: "Writing", group: int, parent: int | None) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import msgspec
 
 from store import quota
+from store.groups_edit import GROUP_REVIEW
 from store.listing import Cut, Order, Page, fetch, order_of
 from store.scope import Within, groups_within
 
@@ -93,6 +94,7 @@ class GroupRow(msgspec.Struct, frozen=True):
     review: str
     effective_review: str
     review_from: str  # path of the group that says so, "" for the system's default
+    locked_by: str  # path of the group that has everything below it reviewed without exception
     users: int
     balance: quota.GroupBalance
 
@@ -102,7 +104,7 @@ def list_groups(connection: sqlite3.Connection, within: Within) -> list[GroupRow
     known = {
         row[0]: row
         for row in connection.execute(
-            "SELECT id, path, ifnull(parent, 0), review,"
+            f"SELECT id, path, ifnull(parent, 0), {GROUP_REVIEW},"  # noqa: S608
             " (SELECT count(*) FROM user WHERE group_id = g.id AND state <> 'deleted')"
             " FROM user_group g WHERE state = 'active'"
         )
@@ -112,11 +114,11 @@ def list_groups(connection: sqlite3.Connection, within: Within) -> list[GroupRow
     rows = []
     for identifier in sorted(inside & known.keys(), key=lambda g: known[g][1].split("/")):
         _, path, parent, review, users = known[identifier]
-        effective, source = _review(known, identifier)
+        effective, source, locked_by = _review(known, identifier)
         rows.append(
             GroupRow(
                 identifier, path, path.rpartition("/")[2], parent, path.count("/") - top, review,
-                effective, source, users, quota.group_balance(connection, identifier),
+                effective, source, locked_by, users, quota.group_balance(connection, identifier),
             )
         )  # fmt: skip
     return rows
@@ -129,19 +131,22 @@ def read_group(connection: sqlite3.Connection, within: Within, group: int) -> Gr
 
 def effective_review(groups: dict[int, GroupRow], user_review: str, group: int) -> tuple[str, str]:
     """(`trust` or `review`, where that comes from: "" the user's own word, else a group's path)."""
-    if user_review != "inherit":
-        return user_review, ""
     row = groups.get(group)
+    if user_review != "inherit" and not (row and row.locked_by):
+        return user_review, ""
     return (row.effective_review, row.review_from or "*") if row else ("review", "*")
 
 
-def _review(known: dict[int, tuple[int, str, int, str, int]], group: int) -> tuple[str, str]:
+def _review(known: dict[int, tuple[int, str, int, str, int]], group: int) -> tuple[str, str, str]:
+    said: tuple[str, str] | None = None
     while group in known:
         _, path, parent, review, _ = known[group]
-        if review != "inherit":
-            return review, path
+        if review == "always":
+            return "review", path, path
+        if review != "inherit" and said is None:
+            said = review, path
         group = parent
-    return "review", ""
+    return (*(said or ("review", "")), "")
 
 
 def accounts_within(connection: sqlite3.Connection, within: Within, *, user: int = 0) -> set[str]:

@@ -19,7 +19,7 @@ from admin.undo import undo_flash
 from admin.view import FromView, View
 from store import groups_edit, quota
 from store.config_db import Writing
-from store.directory import Review
+from store.directory import GroupReview
 from store.files import StoreError
 from store.ledgers import audit_of
 from store.owner_tasks import OpenTasks, open_tasks, pull_back
@@ -73,7 +73,7 @@ class NewGroupPage(Page, kw_only=True):
 
 class GroupForm(msgspec.Struct, frozen=True):
     name: Name
-    review: Review = "inherit"
+    review: GroupReview = "inherit"
 
 
 class NewGroupForm(GroupForm, frozen=True, kw_only=True):

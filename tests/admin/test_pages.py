@@ -398,6 +398,25 @@ async def test_review_is_inherited_and_says_from_where(console: World) -> None:
     assert user.review == "inherit"
 
 
+async def test_a_group_that_is_always_reviewed_lets_no_trust_below_it_count(console: World) -> None:
+    async with console.person("sys") as person:
+        for group, name, review in ((2, "a", "always"), (3, "deep", "trust")):
+            fields = {"name": name, "review": review}
+            assert (await person.post(f"/users/groups/{group}", fields)).status_code == 303
+        fields = {"name": "e", "group": "3", "role": "user", "review": "trust"}
+        assert (await person.post("/users/5", fields)).status_code == 303
+        page = (await person.get("/users/5")).text
+        assert "from a<" in page
+        assert '<option value="always" selected>' in (await person.get("/users/groups/2")).text
+        history = (await person.get("/audit")).text
+        assert "always" in history
+        fields = {"name": "a", "review": "review"}
+        assert (await person.post("/users/groups/2", fields)).status_code == 303
+        assert "from a<" not in (await person.get("/users/5")).text
+    groups = console.store.directory().groups
+    assert (groups[2].review, groups[3].review) == ("review", "trust")
+
+
 async def test_a_contact_group_with_all_below_it_is_blacklisted_until_a_day(console: World) -> None:
     with console.store.writing("test") as write:
         add_contacts(write, USERS["usr"], "客户/福建", [("a", 8613700000001)])

@@ -42,6 +42,19 @@ def test_the_nearest_word_on_review_counts_and_without_one_there_is_a_review(
     assert effective_review(directory(group, review=own), 1) == expected
 
 
+def test_below_a_group_that_is_always_reviewed_no_trust_counts() -> None:
+    groups = GROUPS | {
+        2: Group(2, "root/a", 1, review="always"),
+        4: Group(4, "root/a/b/c", 3, review="trust"),
+        5: Group(5, "root/d", 1),
+    }
+    for group, own, expected in (
+        (4, "inherit", "review"), (4, "trust", "review"), (2, "trust", "review"), (5, "inherit", "trust"),
+    ):  # fmt: skip
+        users = {1: User(1, "u", group, review=own)}  # type: ignore[arg-type]
+        assert effective_review(Directory(groups=groups, users=users, sms_types={}), 1) == expected
+
+
 def test_settings_change_in_place_and_the_log_survives() -> None:
     of = state(rate=10, default_sender="a", senders=("1",))
     of.bucket.take(10, 0.0)

@@ -13,6 +13,9 @@ MORE = """
 [[sms_type]]
 name = "otp"
 title = "验证码"
+[[group]]
+path = "总公司/复核"
+review = "always"
 [[carrier]]
 name = "b \\"quoted\\" 二"
 mode = "bound-in"
