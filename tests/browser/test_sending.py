@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from bench.processes import event_of
 from tests.browser.conftest import ROOT, Gateway
@@ -117,9 +117,7 @@ def test_a_task_is_written_reviewed_and_delivered(
     page = visit.page
     task = write_and_confirm(visit, page, tmp_path, script=script)
     page.get_by_role("link", name=re.compile("wait for review")).click()
-    page.locator("table a").first.click()
-    expect(page.locator("mark")).to_have_text("casino")
-    visit.press("Approve")
+    approve(visit, page, script=script)
     page.goto(task)
     delivered = page.locator(".legend div").filter(has_text="Delivered").locator("dd")
     # 8613800138000 is on the blacklist: all of the file and both friends are left.
@@ -138,6 +136,34 @@ def test_a_task_is_written_reviewed_and_delivered(
     assert visit.faults == []
     if script:
         look_at_every_page(browser, gateway, state, task.rpartition("/")[2])
+
+
+def approve(visit: Visit, page: Page, *, script: bool) -> None:
+    """From the queue of reviews to the approval; with script by keys alone."""
+    if not script:
+        page.locator("table a").first.click()
+        expect(page.locator("mark")).to_have_text("casino")
+        visit.press("Approve")
+        return
+    page.wait_for_load_state()
+    page.keyboard.press("j")
+    expect(page.locator("tr[data-key-row] a").first).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.get_by_label("Reason or note")).to_be_focused()
+    expect(page.locator("mark")).to_have_text("casino")
+    page.keyboard.type("a")  # is only a letter here
+    expect(page.get_by_label("Reason or note")).to_have_value("a")
+    page.locator("h1").click()
+    questions: list[str] = []
+
+    def agree(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.accept()
+
+    page.once("dialog", agree)
+    page.keyboard.press("a")
+    expect(page.get_by_role("status")).to_contain_text("is approved")
+    assert "It begins at once" in questions[0]
 
 
 def look_for_a_message(visit: Visit, page: Page, *, script: bool) -> None:

@@ -178,6 +178,7 @@ def send(operator: Person, tmp_path: Path) -> str:
 def approve(admin: Person) -> None:
     page = admin.go("/review/tasks")
     page.locator("table a").first.click()
+    page.once("dialog", lambda dialog: dialog.accept())  # it asks before, as nothing is called back after
     admin.press("Approve")
     expect(page.get_by_role("status")).to_be_visible()
 
