@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint faults fuzz mutants clean
+.PHONY: run test lint screenshots faults fuzz mutants clean
 
 run: $(VENV)/.installed
 	$(BIN)/sluice demo
@@ -20,6 +20,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every page in both languages, wide and narrow, to be looked at.
+screenshots: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -o faulthandler_timeout=600 tests/browser/page_shots.py
+	@echo "build/screenshots/ has every page, and sheets with several."
 
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults

@@ -1,6 +1,6 @@
 // Charts over time: uPlot in the colours of the page. Each has a table of the same figures behind it.
 (() => {
-  const WINDOW_S = 900, HEIGHT = 220;
+  const WINDOW_S = 900, LEAST_S = 60, HEIGHT = 220;
   const resolved = (name) => {
     // light-dark() is settled by the browser only where it is used.
     const probe = document.createElement("span");
@@ -28,6 +28,13 @@
       this.names.forEach((name, n) => { if (name) columns.push(this.rows.map((row) => row[n + 1])); });
       return columns;
     }
+    // A minute at the least: for a single moment uPlot would show the days after it.
+    span(low, high) {
+      if (this.name === "ticks") return [this.end() - WINDOW_S, this.end()];
+      const from = this.rows.at(0)?.[0] ?? low, to = this.rows.at(-1)?.[0] ?? high;
+      return to - from < LEAST_S ? [from - 5, from + LEAST_S] : [from, to];
+    }
+    end() { return this.rows.at(-1)?.[0] ?? Math.floor(Date.now() / 1000); }
     draw() {
       this.plot?.destroy();
       const ink = resolved("ink-2"), line = resolved("line");
@@ -42,11 +49,11 @@
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
         scales: {
-          x: { time: true, range: (_, low, high) => (this.name === "ticks" ? [high - WINDOW_S, high] : low === high ? [low - 30, high + 30] : [low, high]) },
+          x: { time: true, range: (_, low, high) => this.span(low, high) },
           y: { range: (_, low, high) => [0, Math.max(4, high * 1.1)] },
         },
         axes: [
-          { ...axis, values: (_, at) => at.map((one) => clock.format(one * 1000).slice(0, 5)), space: 64 },
+          { ...axis, values: (_, at, axis, space, step) => at.map((one) => clock.format(one * 1000).slice(0, step < 60 ? 8 : 5)), space: 72 },
           { ...axis, size: 56, values: (_, values) => values.map((one) => one.toLocaleString("en-US")) },
         ],
         series: [
