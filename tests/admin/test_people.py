@@ -44,8 +44,10 @@ async def test_who_may_not_send_the_console_s_type_makes_no_task(console: World)
         people_edit.edit_user(write, 4, Profile(sms_types=("api",)), 2, seen=Profile())
     async with console.person("usr") as person:
         answer = await person.post("/sms/send", {"text": "hello", "typed": "13800138000", "name": "x"})
-        assert answer.headers["location"] == "/sms/send"
-        assert "may not send SMS of this type" in (await person.get("/sms/send")).text
+    assert answer.status_code == 422
+    assert "may not send SMS of this type" in answer.text
+    assert ">hello</textarea>" in answer.text, "what was typed stays"
+    assert not [one for one in console.audit() if one[:2] == ("console:usr", "task.create")]
 
 
 async def test_a_group_moves_with_all_below_it_when_its_parts_fit(console: World) -> None:
