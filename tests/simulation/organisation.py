@@ -127,6 +127,10 @@ class Organisation:
                 total[user] = total.get(user, 0) + parts
         return total
 
+    def blacklist_expire(self) -> int:
+        """No entry here has an end."""
+        return 0
+
     def audit_problems(self) -> list[str]:
         return []
 
