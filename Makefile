@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # These measure no time but that of the CPU: they run two at a time. The others have the machine for themselves.
-SIDE_BY_SIDE := tests/admin tests/browser tests/filters tests/fuzz tests/simulation tests/smpp tests/store
+SIDE_BY_SIDE := tests/admin tests/browser tests/filters tests/fuzz tests/smpp tests/store
 
 .PHONY: run test lint screenshots faults fuzz mutants clean
 
