@@ -127,6 +127,9 @@ class Organisation:
                 total[user] = total.get(user, 0) + parts
         return total
 
+    def add_word_hits(self, hits: Mapping[str, int]) -> None:
+        """Nobody asks how often a word was found."""
+
     def blacklist_expire(self) -> int:
         """No entry here has an end."""
         return 0
