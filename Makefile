@@ -3,9 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# These measure no time but that of the CPU: they run two at a time. The others have the machine for themselves.
-SIDE_BY_SIDE := tests/admin tests/browser tests/filters tests/fuzz tests/smpp tests/store
-
 .PHONY: run test lint screenshots faults fuzz mutants clean
 
 run: $(VENV)/.installed
@@ -17,10 +14,7 @@ test: $(VENV)/.installed-dev
 	  apt-get update -q && apt-get install -qy chromium fonts-noto-cjk; }
 	@tests/interop/install.sh
 	$(BIN)/ruff check .
-	@status=0; \
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(SIDE_BY_SIDE) || status=1; \
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE:%=--ignore=%) || status=1; \
-	exit $$status
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
