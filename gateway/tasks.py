@@ -134,7 +134,7 @@ class TaskRunner:
 
     async def run(self) -> None:
         """Start, end and feed tasks until cancelled."""
-        for task in await self.core.ports.off_loop(self._left_open):
+        for task in self._left_open():  # one small read, once
             await self.close_books(task, 0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
